@@ -1,0 +1,69 @@
+"""The runner as this layer sees it: something that gives a RunResult for a program.
+
+In:    the names of two targets and the faults to plant.
+Out:   ProgramRunner (a protocol: tests put a stand-in behind it) and open_runner().
+Never: what a run does; that is zsfuzz/execute/.
+Next:  the fuzz loop in zsfuzz/campaign/loop.py, single verdicts in zsfuzz/campaign/verdict.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from zsfuzz.execute.result import Observer, RunResult
+from zsfuzz.program.program import Header, Program
+
+DEFAULT_REFERENCE = "reference"
+DEFAULT_CANDIDATE = "candidate"
+
+
+class ProgramRunner(Protocol):
+    """Runs programs on one pair of targets. A run is a pure function of the program."""
+
+    def run(
+        self, program: Program, *, cadence: int | None = None, observer: Observer | None = None
+    ) -> RunResult:
+        """Run one program; cadence: steps between full comparisons, 1 = after every step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The targets and extra faults a user asked for; None: whatever the program's header says."""
+
+    reference: str | None = None
+    candidate: str | None = None
+    faults: tuple[str, ...] = ()
+
+    @property
+    def overrides(self) -> bool:
+        """Return whether anything differs from what a program's header asks for."""
+        return self.reference is not None or self.candidate is not None or bool(self.faults)
+
+    def targets(self, header: Header) -> tuple[str, str]:
+        """Return (reference, candidate): the user's word first, then the header's, then the built-in pair."""
+        return (
+            self.reference or header.reference or DEFAULT_REFERENCE,
+            self.candidate or header.candidate or DEFAULT_CANDIDATE,
+        )
+
+
+def open_runner(reference: str, candidate: str, faults: tuple[str, ...] = ()) -> ProgramRunner:
+    """Return a runner of the two targets. Errors: UsageError for an unknown target or fault."""
+    from zsfuzz.execute.runner import Runner  # here, so that `--help` and `show` start without the machine
+
+    return Runner(reference, candidate, faults)
+
+
+class Runners:
+    """Opens each pair of targets once and hands it out again."""
+
+    def __init__(self) -> None:
+        self._opened: dict[tuple[str, str, tuple[str, ...]], ProgramRunner] = {}
+
+    def get(self, reference: str, candidate: str, faults: tuple[str, ...] = ()) -> ProgramRunner:
+        """Return the runner of this pair. Errors: UsageError as open_runner()."""
+        key = (reference, candidate, faults)
+        if key not in self._opened:
+            self._opened[key] = open_runner(reference, candidate, faults)
+        return self._opened[key]

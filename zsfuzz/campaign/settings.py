@@ -1,0 +1,33 @@
+"""What one `zsfuzz run` was asked to do.
+
+In:    checked values, from zsfuzz/cli/run.py.
+Out:   RunSettings, frozen.
+Never: defaults that depend on the machine.
+Next:  zsfuzz/campaign/loop.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Limits and choices of one campaign.
+
+    seconds: wall-clock limit, None for none. runs: program limit, None for none. One of them is set, or the
+    campaign ends by a signal only. corpus: folder of the coverage engine, None to keep it in memory.
+    """
+
+    reference: str
+    candidate: str
+    engine: str
+    seconds: float | None
+    runs: int | None
+    seed: int
+    findings: Path
+    corpus: Path | None = None
+    faults: tuple[str, ...] = ()
+    geometry: str = "linux-5.10"
+    stop_on_first: bool = False

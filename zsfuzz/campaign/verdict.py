@@ -1,0 +1,67 @@
+"""The verdict on one program that is kept: what it gives now, beside what its header says.
+
+In:    a program, a runner.
+Out:   Verdict. The run compares everything after every step, as the run that made the file did.
+Never: files, exit statuses.
+Next:  `replay` in zsfuzz/cli/replay.py, `corpus check` in zsfuzz/cli/corpus.py, zsfuzz/pytest_plugin.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zsfuzz.campaign.fault import ProgramFault, reason_of
+from zsfuzz.campaign.running import ProgramRunner
+from zsfuzz.errors import UsageError
+from zsfuzz.execute.result import Observer, RunResult
+from zsfuzz.oracle.finding import Finding
+from zsfuzz.program.program import Program
+
+CLEAN = "clean"
+"""The verdict of a program that must not give a finding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one program gave. kept_for: the header's word ("clean", a signature), None when it has none."""
+
+    targets: tuple[str, str]
+    kept_for: str | None
+    result: RunResult
+
+    @property
+    def finding(self) -> Finding | None:
+        """Return the finding, None for a clean run."""
+        return self.result.findings[0] if self.result.findings else None
+
+    @property
+    def gives(self) -> str:
+        """Return "clean" or the signature that the program gives now."""
+        return self.finding.signature if self.finding is not None else CLEAN
+
+    @property
+    def as_kept(self) -> bool:
+        """Return whether the program gives what its header says; one without a verdict must be clean."""
+        return self.gives == (self.kept_for or CLEAN)
+
+
+def judge(
+    program: Program,
+    runner: ProgramRunner,
+    targets: tuple[str, str],
+    where: str,
+    observer: Observer | None = None,
+) -> Verdict:
+    """Run a program with a full comparison after every step and return its verdict.
+
+    where: the program's file, for messages. Errors: UsageError when the header asks for what does not exist;
+    ProgramFault for anything else the run raises.
+    """
+    try:
+        result = runner.run(program, cadence=1, observer=observer)
+    except UsageError as error:
+        text = str(error)
+        raise UsageError(text if where in text else f"{where}: {text}") from error
+    except Exception as error:
+        raise ProgramFault(reason_of(error), where) from error
+    return Verdict(targets, program.header.verdict, result)

@@ -1,0 +1,155 @@
+"""`zsfuzz run`: one fuzzing campaign.
+
+In:    targets, an engine, limits, folders.
+Out:   findings on disk, a summary or one JSON object, exit status 0, 1 or 3.
+Never: the loop itself.
+Next:  zsfuzz/campaign/loop.py; engines by name in zsfuzz/campaign/engines.py; zsfuzz/report/summary.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+import traceback
+from pathlib import Path
+
+from zsfuzz.campaign.engines import ENGINES, LATER, open_engine
+from zsfuzz.campaign.fault import ProgramFault
+from zsfuzz.campaign.files import check_folder
+from zsfuzz.campaign.loop import Campaign, CampaignResult, StopFlag
+from zsfuzz.campaign.running import DEFAULT_CANDIDATE, DEFAULT_REFERENCE, open_runner
+from zsfuzz.campaign.settings import RunSettings
+from zsfuzz.cli import options, status
+from zsfuzz.cli.output import Output
+from zsfuzz.cli.signals import stopping_on_signals
+from zsfuzz.errors import UsageError
+from zsfuzz.machine.geometry import GEOMETRIES
+from zsfuzz.report.progress import progress_view, run_done, run_line
+from zsfuzz.report.summary import run_json, run_lines
+
+DEFAULT_SECONDS = 60.0
+DEFAULT_FINDINGS = Path("zsfuzz-findings")
+
+_EXAMPLES = """\
+  zsfuzz run --time 60
+  zsfuzz run --candidate candidate-literal --time 60 --stop-on-first
+  zsfuzz run --candidate mymodule:MyAllocator --corpus corpus --findings findings
+  zsfuzz run --runs 1000 --seed 7 --json                 same findings and counts every time
+"""
+
+_MORE = f"""\
+Without --time and --runs it runs for {DEFAULT_SECONDS:g} s; with both, the limit that is reached first counts. Ctrl-C ends
+it with the summary so far; a second Ctrl-C does not wait for the program that is running. Each finding is
+run again before it is reported, and kept in the findings folder as ID.zst and ID.json.
+Exit status: 0 nothing found, 1 a finding, 2 a mistake in the command, 3 a fault of zsfuzz or nothing tested.
+"""
+
+
+def add(commands: options.Commands) -> None:
+    """Add the command."""
+    parser = options.add_command(commands, "run", run, "fuzz a candidate against a reference", _EXAMPLES, _MORE)
+    options.add_target_options(parser)
+    group = parser.add_argument_group("campaign")
+    group.add_argument(
+        "--engine", default="coverage", metavar="E", help=f"where programs come from: {', '.join(ENGINES)} (coverage)"
+    )
+    group.add_argument("--time", type=options.seconds, metavar="S", help="stop after S seconds")
+    group.add_argument("--runs", type=options.count, metavar="N", help="stop after N programs")
+    group.add_argument("--workers", type=options.count, default=1, metavar="N", help="processes (only 1 for now)")
+    group.add_argument("--seed", type=options.seed, metavar="N", help="of every random choice (default: a new one)")
+    group.add_argument("--corpus", type=options.folder, metavar="DIR", help="programs to start from and to add to")
+    group.add_argument(
+        "--findings",
+        type=options.folder,
+        default=DEFAULT_FINDINGS,
+        metavar="DIR",
+        help=f"where findings are kept ({DEFAULT_FINDINGS})",
+    )
+    group.add_argument(
+        "--geometry", default="linux-5.10", metavar="NAME", help=f"{', '.join(GEOMETRIES)} (linux-5.10)"
+    )
+    group.add_argument("--stop-on-first", action="store_true", help="stop at the first finding")
+    options.add_json_option(parser)
+
+
+def run(arguments: argparse.Namespace, output: Output) -> int:
+    """Run a campaign and print what came of it."""
+    settings = settings_of(arguments)
+    check_folder(settings.findings, "--findings")
+    runner = open_runner(settings.reference, settings.candidate, settings.faults)
+    engine = open_engine(settings)
+    stop = StopFlag()
+    with stopping_on_signals(stop):
+        with progress_view(output.stderr) as view:
+            campaign = Campaign(
+                settings,
+                engine,
+                runner,
+                time.monotonic,
+                lambda progress: view.show(progress.seconds, run_line(progress), run_done(progress)),
+                stop,
+            )
+            trouble = _outcome_of(campaign)
+        fault = {"reason": trouble.reason, "program": trouble.path} if isinstance(trouble, ProgramFault) else None
+        result = campaign.result()
+        if arguments.json:
+            output.json(run_json(result, fault))
+        else:
+            output.lines(run_lines(result))
+    if isinstance(trouble, UsageError):
+        raise trouble
+    if trouble is not None:
+        return _report_fault(trouble, output)
+    return _status(result, output)
+
+
+def settings_of(arguments: argparse.Namespace) -> RunSettings:
+    """Return the checked settings. Errors: UsageError for what is unknown or not built yet."""
+    if arguments.engine in LATER:
+        raise UsageError(f"--engine {arguments.engine} is not built yet; use one of {', '.join(ENGINES)}")
+    if arguments.engine not in ENGINES:
+        raise UsageError(f"--engine {arguments.engine} is unknown; use one of {', '.join(ENGINES)}")
+    if arguments.workers != 1:
+        raise UsageError(f"--workers {arguments.workers}: only one worker is built yet; use --workers 1 or leave it out")
+    if arguments.geometry not in GEOMETRIES:
+        raise UsageError(f"--geometry {arguments.geometry} is unknown; use one of {', '.join(GEOMETRIES)}")
+    limited = arguments.time is not None or arguments.runs is not None
+    choice = options.choice_of(arguments)
+    return RunSettings(
+        reference=choice.reference or DEFAULT_REFERENCE,
+        candidate=choice.candidate or DEFAULT_CANDIDATE,
+        engine=arguments.engine,
+        seconds=arguments.time if limited else DEFAULT_SECONDS,
+        runs=arguments.runs,
+        seed=int.from_bytes(os.urandom(4)) if arguments.seed is None else arguments.seed,
+        findings=arguments.findings,
+        corpus=arguments.corpus,
+        faults=choice.faults,
+        geometry=arguments.geometry,
+        stop_on_first=arguments.stop_on_first,
+    )
+
+
+def _outcome_of(campaign: Campaign) -> Exception | None:
+    """Run the campaign; an exception is handed back, so that what was found before it is printed first."""
+    try:
+        campaign.run()
+    except Exception as error:
+        return error
+    return None
+
+
+def _report_fault(fault: Exception, output: Output) -> int:
+    output.trouble("".join(traceback.format_exception(fault)))
+    output.note(f"zsfuzz: a fault of zsfuzz itself: {fault}")
+    return status.HARNESS_FAULT
+
+
+def _status(result: CampaignResult, output: Output) -> int:
+    if result.findings:
+        return status.FINDING
+    if result.tally.operations == 0:
+        output.note("zsfuzz: no operation had an effect, so nothing was tested; this is a fault of zsfuzz itself")
+        return status.HARNESS_FAULT
+    return status.NOTHING_FOUND

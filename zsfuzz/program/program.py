@@ -1,0 +1,51 @@
+"""A program: one test case, as a header and its operations.
+
+In:    operations of zsfuzz/program/ops.py.
+Out:   Program and Header, frozen values; equality is by content.
+Never: execution, files.
+Next:  zsfuzz/program/text.py (.zst), zsfuzz/program/packed.py (.zsf), zsfuzz/execute/runner.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zsfuzz.program.ops import Operation
+
+FORMAT_VERSION = 1
+
+SWITCHES: tuple[str, ...] = ("batched_migration", "heap_above_memmap", "no_quarantine", "no_compaction")
+"""Named core switches a header may turn on.
+
+batched_migration: migrate_pages() locks a whole batch before it moves any page (6.3 and later).
+heap_above_memmap: slab objects lie above the memmap instead of below it.
+no_quarantine:     freed slab objects are reused at once.
+no_compaction:     CONFIG_COMPACTION=n: zsmalloc pages are never movable.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a program needs to run, and what it is kept for.
+
+    geometry: a name of zsfuzz/machine/geometry.py. normal_pages, movable_pages: frames of the two zones,
+    0 for the geometry's own figure. targets, faults, verdict: optional; the verdict is "clean" or a
+    finding's signature.
+    """
+
+    geometry: str = "linux-5.10"
+    normal_pages: int = 0
+    movable_pages: int = 0
+    switches: tuple[str, ...] = ()
+    reference: str | None = None
+    candidate: str | None = None
+    faults: tuple[str, ...] = ()
+    verdict: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One test case. Every sub-sequence of its steps is a program too."""
+
+    header: Header
+    steps: tuple[Operation, ...]

@@ -68,7 +68,7 @@ types: $(STAMP)
 # A fuzzer that finds nothing looks the same as one that checks nothing: a planted bug must be found first.
 smoke: $(STAMP)
 	@echo 'smoke: a planted canary must be found within $(CANARY_SECONDS) s'
-	@mkdir -p .fuzz
+	@rm -rf .fuzz/canary .fuzz/clean; mkdir -p .fuzz
 	@$(VENV)/bin/zsfuzz run --candidate candidate-literal:H05 --time $(CANARY_SECONDS) --stop-on-first \
 	  --findings .fuzz/canary --json > .fuzz/canary.json; status=$$?; \
 	  if [ $$status -ne 1 ]; then echo "smoke: the canary was not found (status $$status), see .fuzz/canary.json" >&2; exit 1; fi

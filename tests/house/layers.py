@@ -28,6 +28,7 @@ _BASE = (
 _RUN = (*_BASE, "zsfuzz.execute")
 _SEARCH = (
     "zsfuzz.errors",
+    "zsfuzz.policy",  # sizes at the edges of classes
     "zsfuzz.program",
     "zsfuzz.execute.result",
     "zsfuzz.oracle.finding",
@@ -40,7 +41,7 @@ LAYERS: Layers = {
     "zsfuzz": _layer(),
     "zsfuzz.errors": _layer(),
     "zsfuzz.policy": _layer(),
-    "zsfuzz.program": _layer("zsfuzz.errors"),
+    "zsfuzz.program": _layer("zsfuzz.errors", "zsfuzz.policy"),
     # The machine speaks of gfp and migrate modes in the program's words, and of nothing else above it.
     "zsfuzz.machine": _layer("zsfuzz.errors", "zsfuzz.policy", "zsfuzz.program.ops"),
     "zsfuzz.target": _layer("zsfuzz.errors", "zsfuzz.policy", "zsfuzz.program.ops", "zsfuzz.machine"),

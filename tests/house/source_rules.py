@@ -46,7 +46,8 @@ def docstring_problems(source: str, exists: Callable[[str], bool], is_map: bool)
 
 _CLOCK_MODULES = {"time", "datetime"}
 _RANDOM_MODULES = {"secrets", "uuid"}
-_FILE_METHODS = {"read_text", "read_bytes", "write_text", "write_bytes", "unlink", "mkdir", "iterdir", "glob"}
+_FILE_METHODS = {"open", "read_text", "write_text", "unlink", "mkdir", "iterdir", "glob", "rglob"}
+_FILE_METHODS_BY_ARGUMENTS = {("read_bytes", 0), ("write_bytes", 1)}  # with an address more it is a machine's
 _FILE_MODULES = {"tempfile", "shutil", "glob"}
 
 
@@ -88,7 +89,7 @@ def _called(node: ast.Call) -> list[tuple[str, int, str]]:
         if called.id == "Random" and not node.args:
             return [("random", line, "Random() without a seed")]
     elif isinstance(called, ast.Attribute):
-        if called.attr in _FILE_METHODS or called.attr == "open":
+        if called.attr in _FILE_METHODS or (called.attr, len(node.args)) in _FILE_METHODS_BY_ARGUMENTS:
             return [("file", line, f".{called.attr}()")]
         if called.attr == "Random" and not node.args:
             return [("random", line, "Random() without a seed")]

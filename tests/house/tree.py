@@ -53,6 +53,11 @@ def text_of(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
+def nothing(problems: list[str]) -> None:
+    """Fail with every problem on a line of its own: all of them are to be mended, not only the first."""
+    assert not problems, "\n" + "\n".join(problems)
+
+
 def module_name(path: str) -> str:
     """zsfuzz/program/ops.py -> zsfuzz.program.ops; a package's __init__.py is the package."""
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")

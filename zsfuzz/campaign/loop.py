@@ -1,4 +1,4 @@
-"""The fuzz loop: an engine's programs through a runner, findings confirmed and kept, until something says stop.
+"""The fuzz loop: an engine's programs through a runner; findings are confirmed and kept.
 
 In:    an engine, a runner, a findings folder, limits, a clock; a flag that a signal may set.
 Out:   Campaign: run() and, at any time, result(). Equal seeds and --runs give equal results, times aside.
@@ -71,7 +71,7 @@ class Campaign:
         watch: Callable[[Progress], None],
         stop: StopFlag,
     ) -> None:
-        """clock: seconds from any start, never going back. watch: told a few times a second, and at the end."""
+        """clock: seconds from any start. watch: told a few times a second, and at the end."""
         self._settings = settings
         self._engine = engine
         self._runner = runner
@@ -121,7 +121,7 @@ class Campaign:
         )
 
     def _one_program(self) -> None:
-        program = self._engine.next_program()
+        program = self._next_program()
         try:
             result = self._runner.run(program)
             self._tally.add(result)
@@ -132,6 +132,15 @@ class Campaign:
             raise
         except Exception as error:
             raise ProgramFault(reason_of(error), self._save_fault(program)) from error
+
+    def _next_program(self) -> Program:
+        try:
+            return self._engine.next_program()
+        except UsageError:
+            raise
+        except Exception as error:
+            seed = self._settings.seed
+            raise HarnessError(f"the engine failed ({reason_of(error)}); --seed {seed} repeats it") from error
 
     def _save_fault(self, program: Program) -> str:
         try:

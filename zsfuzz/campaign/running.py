@@ -29,7 +29,7 @@ class ProgramRunner(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The targets and extra faults a user asked for; None: whatever the program's header says."""
+    """The targets and further faults a user asked for; None: whatever the program's header says."""
 
     reference: str | None = None
     candidate: str | None = None
@@ -39,6 +39,10 @@ class Choice:
     def overrides(self) -> bool:
         """Return whether anything differs from what a program's header asks for."""
         return self.reference is not None or self.candidate is not None or bool(self.faults)
+
+    def extra_faults(self, header: Header) -> tuple[str, ...]:
+        """Return the faults that a runner has to add to those of the header."""
+        return tuple(fault for fault in self.faults if fault not in header.faults)
 
     def targets(self, header: Header) -> tuple[str, str]:
         """Return (reference, candidate): the user's word first, then the header's, then the built-in pair."""

@@ -17,7 +17,8 @@ class RunSettings:
     """Limits and choices of one campaign.
 
     seconds: wall-clock limit, None for none. runs: program limit, None for none. One of them is set, or the
-    campaign ends by a signal only. corpus: folder of the coverage engine, None to keep it in memory.
+    campaign ends by a signal only. corpus: folder of programs to start from and to add to, None for none.
+    geometry: of generated programs, None for a mix of all.
     """
 
     reference: str
@@ -29,5 +30,5 @@ class RunSettings:
     findings: Path
     corpus: Path | None = None
     faults: tuple[str, ...] = ()
-    geometry: str = "linux-5.10"
+    geometry: str | None = None
     stop_on_first: bool = False

@@ -16,6 +16,8 @@ from zsfuzz.campaign.files import write_program
 from zsfuzz.cli import options, programs, status
 from zsfuzz.cli.output import Output
 from zsfuzz.errors import UsageError
+from zsfuzz.program.files import load_program
+from zsfuzz.program.limits import MAX_FILE_BYTES
 from zsfuzz.program.program import Program
 from zsfuzz.program.text import parse_program
 
@@ -35,27 +37,27 @@ def add(commands: options.Commands) -> None:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Write one program file."""
     path = output_path(arguments.output)
-    program = _standard_input() if arguments.text == "-" else programs.load(Path(arguments.text))
+    program = _standard_input() if arguments.text == "-" else load_program(Path(arguments.text))
     write_program(path, program)
     output.line(f"{path}: {len(program.steps):,} steps")
     return status.NOTHING_FOUND
 
 
 def output_path(word: str) -> Path:
-    """Return a path that a program may be written to. Errors: UsageError for a folder or an unknown ending."""
+    """Return a path to write a program to. Errors: UsageError for a folder or an unknown ending."""
     path = Path(word)
     if path.is_dir():
         raise UsageError(f"-o {word}: that is a folder; name a file that ends in .zst or .zsf")
     if path.suffix not in programs.SUFFIXES:
-        raise UsageError(f"-o {word}: the ending decides the form; name a file that ends in .zst or .zsf")
+        raise UsageError(f"-o {word}: the ending says the form: .zst is text, .zsf packed")
     return path
 
 
 def _standard_input() -> Program:
     try:
-        text = sys.stdin.read(MAX_TEXT + 1)
+        text = sys.stdin.read(MAX_FILE_BYTES + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"standard input: cannot read it: {error}; give a text in UTF-8") from error
-    if len(text) > MAX_TEXT:
-        raise UsageError(f"standard input: more than {MAX_TEXT:,} characters; give less")
+    if len(text) > MAX_FILE_BYTES:
+        raise UsageError(f"standard input: more than {MAX_FILE_BYTES:,} characters; give less")
     return parse_program(text, "standard input")

@@ -1,7 +1,7 @@
 """The entry point: arguments in, an exit status out.
 
 In:    the words of the command line.
-Out:   main(): 0 nothing found, 1 a finding, 2 the user's mistake (one line), 3 a fault of ours (with a traceback).
+Out:   main(): 0 nothing found, 1 a finding, 2 a user's mistake (one line), 3 a fault of ours.
 Never: a traceback for a user's mistake.
 Next:  the commands beside this file, e.g. zsfuzz/cli/run.py and zsfuzz/cli/replay.py.
 """
@@ -9,6 +9,7 @@ Next:  the commands beside this file, e.g. zsfuzz/cli/run.py and zsfuzz/cli/repl
 from __future__ import annotations
 
 import io
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ examples:
   zsfuzz replay --trace zsfuzz-findings/1a2b3c4d5e6f.zst  a finding, step by step
   zsfuzz minimize zsfuzz-findings/1a2b3c4d5e6f.zst -o small.zst
 
-exit status: 0 nothing found, 1 a finding, 2 a mistake in the command or a file, 3 a fault of zsfuzz itself
+exit status: 0 nothing found, 1 a finding, 2 a mistake in the command or a file, 3 a fault of zsfuzz
 """
 
 
@@ -36,7 +37,7 @@ def build_parser() -> Parser:
     """Return the parser of the whole command line."""
     parser = Parser(
         prog="zsfuzz",
-        description="Differential fuzzer for zsmalloc-like allocators: runs programs of allocator operations on a\n"
+        description="Differential fuzzer for zsmalloc-like allocators: runs programs of operations on a\n"
         "reference and on a candidate, and reports every difference and every broken invariant.",
         epilog=_EXAMPLES,
     )
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         output.note("zsfuzz: interrupted")
         return status.INTERRUPTED
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the last resort: told in full, and an exit status of its own
         output.trouble(traceback.format_exc())
         output.note(f"zsfuzz: a fault of zsfuzz itself: {reason_of(error)}")
         return status.HARNESS_FAULT
@@ -68,12 +69,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(argv: Sequence[str] | None, output: Output) -> int:
     if not __debug__:
-        raise UsageError("assertions are off (python -O or PYTHONOPTIMIZE) and they are checks here; run without -O")
+        raise UsageError(
+            "assertions are off (python -O or PYTHONOPTIMIZE) and they are checks here; run without -O"
+        )
     try:
         arguments = build_parser().parse_args(argv)
     except SystemExit as leaving:  # --help and --version have printed
         output.lines(())
         return int(leaving.code or 0)
+    sys.path.append(os.getcwd())  # for module:attribute of a file right here; last, so that it hides nothing
     command: Command = arguments.run
     return command(arguments, output)
 

@@ -23,7 +23,9 @@ from zsfuzz.errors import UsageError
 class Parser(argparse.ArgumentParser):
     """argparse, with one line for a mistake and no guessing of shortened options."""
 
-    def __init__(self, prog: str | None = None, description: str | None = None, epilog: str | None = None) -> None:
+    def __init__(
+        self, prog: str | None = None, description: str | None = None, epilog: str | None = None
+    ) -> None:
         super().__init__(
             prog=prog,
             description=description,
@@ -47,7 +49,9 @@ Command = Callable[[argparse.Namespace, Output], int]
 """Runs one command and returns its exit status."""
 
 
-def add_command(commands: Commands, name: str, run: Command, help: str, examples: str, more: str = "") -> Parser:
+def add_command(
+    commands: Commands, name: str, run: Command, help: str, examples: str, more: str = ""
+) -> Parser:
     """Add a command whose --help shows examples and return its parser."""
     text = help[0].upper() + help[1:] + "."
     parser = commands.add_parser(
@@ -62,16 +66,23 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("targets")
     group.add_argument("--reference", metavar="T", help="the side that is believed (default: reference)")
     group.add_argument(
-        "--candidate", metavar="T", help="the side under test (default: candidate); module:attribute for your own"
+        "--candidate",
+        metavar="T",
+        help="the side under test (default: candidate), module:attribute: your own",
     )
     group.add_argument(
-        "--fault", metavar="ID", nargs="+", action="extend", default=[], help="plant these (see `zsfuzz faults list`)"
+        "--fault",
+        metavar="ID",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="plant these (see `zsfuzz faults list`)",
     )
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add --json."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output, nothing else")
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def choice_of(arguments: argparse.Namespace) -> Choice:

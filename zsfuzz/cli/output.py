@@ -76,14 +76,16 @@ class Output:
             self._failed(error)
 
     def _failed(self, error: OSError) -> None:
-        """Give up standard output, so that the interpreter's own flush at exit finds nothing to complain of."""
+        """Give up standard output, so that the flush at the interpreter's exit has nothing to say."""
         stream, self._stdout = self._stdout, None
         if stream is sys.__stdout__ and stream is not None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
         if not isinstance(error, BrokenPipeError):
-            raise UsageError(f"cannot write to standard output: {error.strerror}; send it elsewhere") from error
+            raise UsageError(
+                f"cannot write to standard output: {error.strerror}; send it elsewhere"
+            ) from error
 
 
 def printable(line: str) -> str:

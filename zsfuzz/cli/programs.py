@@ -1,7 +1,7 @@
 """Program files that a user names.
 
 In:    paths: files, or folders that stand for every .zst and .zsf below them.
-Out:   paths in order; programs.
+Out:   paths in order.
 Never: a traceback for a file that cannot be read.
 Next:  the readers in zsfuzz/program/files.py.
 """
@@ -13,21 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from zsfuzz.errors import UsageError
-from zsfuzz.program.files import load_program
-from zsfuzz.program.program import Program
+from zsfuzz.program.files import PACKED_SUFFIX, TEXT_SUFFIX
 
-SUFFIXES = (".zst", ".zsf")
-"""The text form and the packed form."""
-
-
-def load(path: Path) -> Program:
-    """Return the program of a file. Errors: UsageError for whatever is wrong with it."""
-    try:
-        return load_program(path)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot read it: {error.strerror or error}; check the path") from error
-    except ValueError as error:  # a name with a NUL byte never reaches the system
-        raise UsageError(f"{path}: cannot read it: {error}; check the path") from error
+SUFFIXES = (TEXT_SUFFIX, PACKED_SUFFIX)
 
 
 def expand(words: Iterable[str]) -> list[Path]:
@@ -43,7 +31,7 @@ def expand(words: Iterable[str]) -> list[Path]:
 
 
 def programs_below(folder: Path) -> list[Path]:
-    """Return every program file below a folder, sorted. Errors: UsageError if there is none, or no permission."""
+    """Return every program file below a folder, sorted. Errors: UsageError for none, or no permission."""
     found: list[Path] = []
     for place, folders, names in os.walk(folder, onerror=_refuse):
         folders.sort()

@@ -17,6 +17,7 @@ from zsfuzz.campaign.running import Runners
 from zsfuzz.campaign.verdict import Verdict, judge
 from zsfuzz.cli import options, programs, status
 from zsfuzz.cli.output import Output
+from zsfuzz.program.files import load_program
 from zsfuzz.report.trace import Trace, trace_lines
 from zsfuzz.report.verdict import verdict_json, verdict_lines
 
@@ -38,8 +39,12 @@ def add(commands: options.Commands) -> None:
     parser = options.add_command(commands, "replay", run, "run kept programs again", _EXAMPLES, _MORE)
     parser.add_argument("files", metavar="FILE", nargs="*", help=".zst or .zsf, or a folder of them")
     options.add_target_options(parser)
-    parser.add_argument("--trace", action="store_true", help="print the steps of both sides and the map of pfns")
-    parser.add_argument("--strict", action="store_true", help="status 1 as well when a file's verdict changed")
+    parser.add_argument(
+        "--trace", action="store_true", help="print the steps of both sides and the map of pfns"
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="status 1 as well when a file's verdict changed"
+    )
     options.add_json_option(parser)
 
 
@@ -47,14 +52,16 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Replay every file and print what each gives."""
     paths = programs.expand(options.files_of(arguments))
     choice = options.choice_of(arguments)
-    loaded = [(path, programs.load(path)) for path in paths]
+    loaded = [(path, load_program(path)) for path in paths]
     runners = Runners()
     results: list[dict[str, Any]] = []
     worst = status.NOTHING_FOUND
     for path, program in loaded:
         targets = choice.targets(program.header)
         trace = Trace() if arguments.trace else None
-        verdict = judge(program, runners.get(*targets, choice.faults), targets, str(path), trace)
+        verdict = judge(
+            program, runners.get(*targets, choice.extra_faults(program.header)), targets, str(path), trace
+        )
         if verdict.finding is not None or (arguments.strict and not verdict.as_kept):
             worst = status.FINDING
         if arguments.json:

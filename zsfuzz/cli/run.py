@@ -23,7 +23,7 @@ from zsfuzz.campaign.settings import RunSettings
 from zsfuzz.cli import options, status
 from zsfuzz.cli.output import Output
 from zsfuzz.cli.signals import stopping_on_signals
-from zsfuzz.errors import UsageError
+from zsfuzz.errors import HarnessError, UsageError
 from zsfuzz.machine.geometry import GEOMETRIES
 from zsfuzz.report.progress import progress_view, run_done, run_line
 from zsfuzz.report.summary import run_json, run_lines
@@ -39,26 +39,38 @@ _EXAMPLES = """\
 """
 
 _MORE = f"""\
-Without --time and --runs it runs for {DEFAULT_SECONDS:g} s; with both, the limit that is reached first counts. Ctrl-C ends
-it with the summary so far; a second Ctrl-C does not wait for the program that is running. Each finding is
-run again before it is reported, and kept in the findings folder as ID.zst and ID.json.
+Without --time and --runs it runs for {DEFAULT_SECONDS:g} s; with both, the limit that is reached first
+counts. Ctrl-C ends it with the summary so far; a second Ctrl-C does not wait for the program that is
+running. Each finding is run again before it is reported, and kept in the findings folder as ID.zst and
+ID.json.
 Exit status: 0 nothing found, 1 a finding, 2 a mistake in the command, 3 a fault of zsfuzz or nothing tested.
 """
 
 
 def add(commands: options.Commands) -> None:
     """Add the command."""
-    parser = options.add_command(commands, "run", run, "fuzz a candidate against a reference", _EXAMPLES, _MORE)
+    parser = options.add_command(
+        commands, "run", run, "fuzz a candidate against a reference", _EXAMPLES, _MORE
+    )
     options.add_target_options(parser)
     group = parser.add_argument_group("campaign")
     group.add_argument(
-        "--engine", default="coverage", metavar="E", help=f"where programs come from: {', '.join(ENGINES)} (coverage)"
+        "--engine",
+        default="coverage",
+        metavar="E",
+        help=f"one of {', '.join(ENGINES)} (coverage)",
     )
     group.add_argument("--time", type=options.seconds, metavar="S", help="stop after S seconds")
     group.add_argument("--runs", type=options.count, metavar="N", help="stop after N programs")
-    group.add_argument("--workers", type=options.count, default=1, metavar="N", help="processes (only 1 for now)")
-    group.add_argument("--seed", type=options.seed, metavar="N", help="of every random choice (default: a new one)")
-    group.add_argument("--corpus", type=options.folder, metavar="DIR", help="programs to start from and to add to")
+    group.add_argument(
+        "--workers", type=options.count, default=1, metavar="N", help="processes (only 1 for now)"
+    )
+    group.add_argument(
+        "--seed", type=options.seed, metavar="N", help="start of all random choices (a new one)"
+    )
+    group.add_argument(
+        "--corpus", type=options.folder, metavar="DIR", help="programs to start from, and to add to"
+    )
     group.add_argument(
         "--findings",
         type=options.folder,
@@ -66,9 +78,7 @@ def add(commands: options.Commands) -> None:
         metavar="DIR",
         help=f"where findings are kept ({DEFAULT_FINDINGS})",
     )
-    group.add_argument(
-        "--geometry", default="linux-5.10", metavar="NAME", help=f"{', '.join(GEOMETRIES)} (linux-5.10)"
-    )
+    group.add_argument("--geometry", metavar="NAME", help=f"of new programs: {', '.join(GEOMETRIES)} (a mix)")
     group.add_argument("--stop-on-first", action="store_true", help="stop at the first finding")
     options.add_json_option(parser)
 
@@ -91,10 +101,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
                 stop,
             )
             trouble = _outcome_of(campaign)
-        fault = {"reason": trouble.reason, "program": trouble.path} if isinstance(trouble, ProgramFault) else None
         result = campaign.result()
         if arguments.json:
-            output.json(run_json(result, fault))
+            output.json(run_json(result, _fault_json(trouble)))
         else:
             output.lines(run_lines(result))
     if isinstance(trouble, UsageError):
@@ -111,8 +120,10 @@ def settings_of(arguments: argparse.Namespace) -> RunSettings:
     if arguments.engine not in ENGINES:
         raise UsageError(f"--engine {arguments.engine} is unknown; use one of {', '.join(ENGINES)}")
     if arguments.workers != 1:
-        raise UsageError(f"--workers {arguments.workers}: only one worker is built yet; use --workers 1 or leave it out")
-    if arguments.geometry not in GEOMETRIES:
+        raise UsageError(
+            f"--workers {arguments.workers}: only one worker is built yet; use --workers 1 or leave it out"
+        )
+    if arguments.geometry is not None and arguments.geometry not in GEOMETRIES:
         raise UsageError(f"--geometry {arguments.geometry} is unknown; use one of {', '.join(GEOMETRIES)}")
     limited = arguments.time is not None or arguments.runs is not None
     choice = options.choice_of(arguments)
@@ -131,16 +142,24 @@ def settings_of(arguments: argparse.Namespace) -> RunSettings:
     )
 
 
-def _outcome_of(campaign: Campaign) -> Exception | None:
+def _outcome_of(campaign: Campaign) -> UsageError | HarnessError | None:
     """Run the campaign; an exception is handed back, so that what was found before it is printed first."""
     try:
         campaign.run()
-    except Exception as error:
+    except (UsageError, HarnessError) as error:
         return error
     return None
 
 
-def _report_fault(fault: Exception, output: Output) -> int:
+def _fault_json(trouble: Exception | None) -> dict[str, str] | None:
+    if not isinstance(trouble, HarnessError):
+        return None
+    if isinstance(trouble, ProgramFault):
+        return {"reason": trouble.reason, "program": trouble.path}
+    return {"reason": str(trouble), "program": ""}
+
+
+def _report_fault(fault: HarnessError, output: Output) -> int:
     output.trouble("".join(traceback.format_exception(fault)))
     output.note(f"zsfuzz: a fault of zsfuzz itself: {fault}")
     return status.HARNESS_FAULT
@@ -150,6 +169,8 @@ def _status(result: CampaignResult, output: Output) -> int:
     if result.findings:
         return status.FINDING
     if result.tally.operations == 0:
-        output.note("zsfuzz: no operation had an effect, so nothing was tested; this is a fault of zsfuzz itself")
+        output.note(
+            "zsfuzz: no operation had an effect, so nothing was tested; this is a fault of zsfuzz itself"
+        )
         return status.HARNESS_FAULT
     return status.NOTHING_FOUND

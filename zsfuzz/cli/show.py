@@ -14,8 +14,9 @@ from pathlib import Path
 
 from zsfuzz.campaign.running import Choice
 from zsfuzz.campaign.verdict import CLEAN
-from zsfuzz.cli import options, programs, status
+from zsfuzz.cli import options, status
 from zsfuzz.cli.output import Output
+from zsfuzz.program.files import load_program
 from zsfuzz.program.text import format_program
 from zsfuzz.report.program_json import program_json
 from zsfuzz.report.pytest_file import pytest_file
@@ -32,14 +33,17 @@ def add(commands: options.Commands) -> None:
     parser = options.add_command(commands, "show", run, "print a program", _EXAMPLES)
     parser.add_argument("file", metavar="FILE", help=".zst or .zsf")
     parser.add_argument(
-        "--format", choices=("text", "json", "pytest"), default="text", help="pytest: a test file that stands alone"
+        "--format",
+        choices=("text", "json", "pytest"),
+        default="text",
+        help="pytest: a file that stands alone",
     )
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Print one program."""
     path = Path(arguments.file)
-    program = programs.load(path)
+    program = load_program(path)
     match arguments.format:
         case "json":
             output.raw(json.dumps(program_json(program), indent=2) + "\n")

@@ -13,4 +13,4 @@ FINDING = 1
 USER_MISTAKE = 2
 HARNESS_FAULT = 3
 INTERRUPTED = 130
-"""128 + SIGINT, for commands that have no partial result to show; `run` and `minimize` end by their results."""
+"""128 + SIGINT, for commands without a partial result; `run` and `minimize` end by their results."""

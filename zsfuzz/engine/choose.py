@@ -29,7 +29,6 @@ from zsfuzz.engine.vocabulary import (
     MAP_MODES,
     MODES,
     PAGE_SLOTS,
-    PFN,
     POOLS,
     PUTBACK,
     REF_SLOTS,
@@ -39,6 +38,7 @@ from zsfuzz.engine.vocabulary import (
     STATS,
     TRIM,
     UNMAP,
+    pfn_name,
 )
 from zsfuzz.policy.size_class import ZS_HANDLE_SIZE, SizeClass
 from zsfuzz.program.ops import (
@@ -246,8 +246,8 @@ class Chooser:
         """A page by number, rather inside the program's ranges."""
         if self.dice.percent(70):
             start, end = self.dice.pick(self.profile.ranges)
-            return PFN[self.dice.between(start, end - 1)]
-        return PFN[self.dice.below(self.sketch.memory_pages + 4)]
+            return pfn_name(self.dice.between(start, end - 1))
+        return pfn_name(self.dice.below(self.sketch.memory_pages + 4))
 
     def page(self) -> PageName:
         """A page by any of its names."""
@@ -415,13 +415,15 @@ def _any_page(dice: Dice, memory_pages: int) -> PageName:
         return COMPONENT[dice.below(SLOTS)][dice.below(CHAIN)]
     if form == 1:
         return ISOLATED[dice.below(PAGE_SLOTS)]
-    return PFN[dice.below(memory_pages + 2)]
+    return pfn_name(dice.below(memory_pages + 2))
 
 
 Nonsense = Callable[[Dice, int, int], Operation]
 
 _NONSENSE: tuple[Nonsense, ...] = (
-    lambda dice, page_size, pages: Malloc(dice.below(8), dice.below(page_size + 2), Gfp.MOVABLE, dice.below(4)),
+    lambda dice, page_size, pages: Malloc(
+        dice.below(8), dice.below(page_size + 2), Gfp.MOVABLE, dice.below(4)
+    ),
     lambda dice, page_size, pages: Malloc(dice.below(SLOTS), dice.pick((0, 1, 24, page_size, page_size + 1))),
     lambda dice, page_size, pages: FREE[dice.below(SLOTS)],
     lambda dice, page_size, pages: MAP[dice.below(SLOTS)][dice.below(len(MAP_MODES))],
@@ -430,7 +432,9 @@ _NONSENSE: tuple[Nonsense, ...] = (
     lambda dice, page_size, pages: Read(dice.below(SLOTS), dice.below(page_size), dice.below(page_size)),
     lambda dice, page_size, pages: COMPACT[dice.below(POOLS)],
     lambda dice, page_size, pages: Isolate(dice.below(PAGE_SLOTS), _any_page(dice, pages)),
-    lambda dice, page_size, pages: Migrate((_any_page(dice, pages), _any_page(dice, pages)), dice.pick(MODES)),
+    lambda dice, page_size, pages: Migrate(
+        (_any_page(dice, pages), _any_page(dice, pages)), dice.pick(MODES)
+    ),
     lambda dice, page_size, pages: PUTBACK[dice.below(PAGE_SLOTS)],
     lambda dice, page_size, pages: Contig(dice.below(pages), pages + dice.below(32)),
     lambda dice, page_size, pages: Online(0, dice.below(pages + 40)),

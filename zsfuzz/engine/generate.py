@@ -32,9 +32,7 @@ class StepWriter:
         self.steps: list[Operation] = []
         self.dice = dice
         self.profile = profile
-        self.sketch = Sketch(
-            profile.geometry, profile.header.normal_pages, profile.header.movable_pages
-        )
+        self.sketch = Sketch(profile.geometry, profile.header.normal_pages, profile.header.movable_pages)
         self.choose = Chooser(dice, profile, self.sketch)
         self._core_count = 0
 

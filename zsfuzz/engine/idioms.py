@@ -134,7 +134,7 @@ def _finish(writer: Writer, page_slots: list[int]) -> None:
 
 
 def isolate_free_finish(writer: Writer) -> None:
-    """Isolate pages of one zspage, free its last object meanwhile, then migrate and put back; run the worker."""
+    """Isolate pages of one zspage, free its last object meanwhile, migrate and put back; run the worker."""
     dice = writer.choose.dice
     slot = _malloc(writer, _chain_class(writer))
     page_slots = _isolate_some(writer, slot)
@@ -226,7 +226,9 @@ def failing_request(writer: Writer) -> None:
     if not choose.sketch.live.members:
         _malloc(writer, _chain_class(writer))
     following = request()
-    writer.emit(Fail(operation, FailWhat.PAGE if dice.percent(80) else dice.pick(tuple(FailWhat)), dice.below(4)))
+    writer.emit(
+        Fail(operation, FailWhat.PAGE if dice.percent(80) else dice.pick(tuple(FailWhat)), dice.below(4))
+    )
     writer.emit(following)
 
 

@@ -42,7 +42,7 @@ REF_SLOTS = 8
 BYSTANDER_SLOTS = 16
 POOLS = 4
 CHAIN = 4  # longest chain of component pages that the size classes of zsfuzz/policy/size_class.py give
-PFNS = 512  # beyond every memory that a generated header asks for
+PFNS = 512  # more than a generated header asks for; an imported one may have more
 
 CORE_KINDS: frozenset[type[Operation]] = frozenset((Migrate, Compact, CompactZone, Scan, Offline, Contig))
 """The kinds of which the published mix holds at least a quarter of the effective operations."""
@@ -71,3 +71,8 @@ STATS = tuple(Stats(pool) for pool in range(POOLS))
 HUGE_CLASS_SIZE = tuple(HugeClassSize(pool) for pool in range(POOLS))
 RUN_WORK = RunWork()
 TRIM = Trim()
+
+
+def pfn_name(pfn: int) -> Pfn:
+    """Return a page by its number. pfn: 0 or more."""
+    return PFN[pfn] if pfn < PFNS else Pfn(pfn)

@@ -51,9 +51,7 @@ class PageRow:
 class Observer(Protocol):
     """Told of every step of a run, for traces."""
 
-    def step(
-        self, index: int, operation: Operation, reference: str, candidate: str, effective: bool
-    ) -> None:
+    def step(self, index: int, operation: Operation, reference: str, candidate: str, effective: bool) -> None:
         """One step ended; the two texts are the outcomes of the two sides (equal texts agree)."""
 
     def pages(self, index: int, reference: list[PageRow], candidate: list[PageRow]) -> None:

@@ -67,7 +67,12 @@ class Buddy:
     """The page allocator of one machine. Pages are struct page addresses; a pfn is said where it is one."""
 
     def __init__(
-        self, memory: Memory, slab: Slab, failure: FailureInjection, geometry: Geometry, zone_pages: tuple[int, int]
+        self,
+        memory: Memory,
+        slab: Slab,
+        failure: FailureInjection,
+        geometry: Geometry,
+        zone_pages: tuple[int, int],
     ) -> None:
         self._memory = memory
         self._words = memory.words
@@ -141,7 +146,12 @@ class Buddy:
         """Return the pfn of a struct page. Errors: Report for an address outside the memmap."""
         pfn = (page - VMEMMAP_START) // STRUCT_PAGE_SIZE
         if not 0 <= pfn < self.pages_count or (page - VMEMMAP_START) % STRUCT_PAGE_SIZE:
-            raise Report("memory", "no struct page", verb, f"{verb} of {self._memory.describe(page)}: not a struct page")
+            raise Report(
+                "memory",
+                "no struct page",
+                verb,
+                f"{verb} of {self._memory.describe(page)}: not a struct page",
+            )
         return pfn
 
     def zone_of_pfn(self, pfn: int) -> int:
@@ -178,13 +188,20 @@ class Buddy:
         """Return a per-zone counter (two's complement, 64 bits)."""
         return self._words[self._vmstat + zone * NR_VM_ZONE_STAT_ITEMS + item]
 
+    def vmstat(self) -> list[int]:
+        """Return every per-zone counter, NR_VM_ZONE_STAT_ITEMS for each zone."""
+        values: list[int] = self._words[self._vmstat : self._vmstat + 2 * NR_VM_ZONE_STAT_ITEMS].tolist()
+        return values
+
     def mod_zone_page_state(self, zone: int, item: int, delta: int) -> None:
         """Add to a per-zone counter. Errors: Report when it would go below zero."""
         at = self._vmstat + zone * NR_VM_ZONE_STAT_ITEMS + item
         value = self._words[at] + delta
         if value < 0:
             name = VMSTAT_NAMES[item]
-            raise Report("invariant", "I7 zone counter below zero", name, f"{name} of zone {zone} would be {value}")
+            raise Report(
+                "invariant", "I7 zone counter below zero", name, f"{name} of zone {zone} would be {value}"
+            )
         self._words[at] = value
 
     # -- free lists (links in page->lru, trusted code)
@@ -364,7 +381,9 @@ class Buddy:
         words = self._words
         head = self._page_word(first)
         if words[head + _LRU] & 1:
-            raise Report("bug", "VM_BUG_ON PageTail", "compound_head", f"free of pfn {first}, which is a tail page")
+            raise Report(
+                "bug", "VM_BUG_ON PageTail", "compound_head", f"free of pfn {first}, which is a tail page"
+            )
         if words[head + _FLAGS] >> PG_hwpoison & 1 and not order:
             return False
         if self.is_free_buddy_page(first):
@@ -381,7 +400,9 @@ class Buddy:
         page = self._page_word(pfn)
         if self._words[self._page_word(first) + _FLAGS] >> PG_head & 1:
             if self._words[page + _LRU] != (VMEMMAP_START + first * STRUCT_PAGE_SIZE) | 1:
-                raise Report("invariant", "I6 bad page at free", "compound_head", f"tail pfn {pfn} lost its head")
+                raise Report(
+                    "invariant", "I6 bad page at free", "compound_head", f"tail pfn {pfn} lost its head"
+                )
             self._words[page + _LRU], self._words[page + _LRU_PREV] = LIST_POISON1, LIST_POISON2
             self._words[page + _MAPPING] = 0
         self._check_free_page(pfn)
@@ -397,9 +418,13 @@ class Buddy:
         ):
             self._bad_page(pfn, PAGE_FLAGS_CHECK_AT_FREE, "free")
         if flags >> PG_isolated & 1:
-            raise Report("invariant", "I10 isolated page freed", "PG_isolated", f"pfn {pfn} is freed while isolated")
+            raise Report(
+                "invariant", "I10 isolated page freed", "PG_isolated", f"pfn {pfn} is freed while isolated"
+            )
         if words[page + _PRIVATE]:
-            raise Report("invariant", "I6 bad page at free", "private", f"pfn {pfn} is freed with private set")
+            raise Report(
+                "invariant", "I6 bad page at free", "private", f"pfn {pfn} is freed with private set"
+            )
         words[page + _FLAGS] = flags & ~PAGE_FLAGS_CHECK_AT_PREP
 
     def free_unref_page(self, page: int, order: int = 0) -> None:

@@ -14,8 +14,6 @@ from typing import Protocol
 from zsfuzz.machine.layout import LIST_POISON1, LIST_POISON2
 from zsfuzz.machine.report import Report
 
-
-
 MAX_LIST_LENGTH = 1 << 20  # a longer walk is a cycle
 
 
@@ -64,7 +62,9 @@ class Lists:
         load, store = self._load, self._store
         after, before = load(entry), load(entry + 8)
         if after == LIST_POISON1 or before == LIST_POISON2:
-            raise Report("memory", "list corruption", "list_del", "list_del of an entry that is poisoned (double del)")
+            raise Report(
+                "memory", "list corruption", "list_del", "list_del of an entry that is poisoned (double del)"
+            )
         if load(before) != entry or load(after + 8) != entry:
             raise Report("memory", "list corruption", "list_del", "list_del corruption: neighbours disagree")
         store(after + 8, before)

@@ -48,7 +48,9 @@ class Locks:
             if held[position][1] == address and held[position][0] == name:
                 del held[position]
                 return
-        raise Report("invariant", "I5 unlock of a lock not held", name, f"{name}: released, but not held here")
+        raise Report(
+            "invariant", "I5 unlock of a lock not held", name, f"{name}: released, but not held here"
+        )
 
     def blocked(self, name: str, address: int) -> None:
         """Raise: this lane would wait for ever."""
@@ -63,7 +65,10 @@ class Locks:
         if path:
             cycle = " > ".join([*path, later])
             raise Report(
-                "invariant", "lock order", f"{earlier} > {later}", f"lock order: {earlier} > {later} closes {cycle}"
+                "invariant",
+                "lock order",
+                f"{earlier} > {later}",
+                f"lock order: {earlier} > {later} closes {cycle}",
             )
 
     def _path(self, start: str, goal: str) -> list[str]:
@@ -116,7 +121,9 @@ class Locks:
         self.release(name, address)
         value = self._load(address)
         if value & _WRITER or not value:
-            raise Report("invariant", "I5 unlock of a lock not held", name, f"{name}: read_unlock of {value:#x}")
+            raise Report(
+                "invariant", "I5 unlock of a lock not held", name, f"{name}: read_unlock of {value:#x}"
+            )
         self._store(address, value - 1)
 
     def write_lock(self, address: int, name: str) -> None:
@@ -138,7 +145,9 @@ class Locks:
         """Release the writer."""
         self.release(name, address)
         if self._load(address) != _WRITER:
-            raise Report("invariant", "I5 unlock of a lock not held", name, f"{name}: write_unlock without writer")
+            raise Report(
+                "invariant", "I5 unlock of a lock not held", name, f"{name}: write_unlock without writer"
+            )
         self._store(address, 0)
 
     # -- bit spinlocks (linux/bit_spinlock.h)
@@ -165,7 +174,9 @@ class Locks:
         self.release(name, address)
         value = self._load(address)
         if not value >> bit & 1:
-            raise Report("invariant", "I5 unlock of a lock not held", name, f"{name}: bit was clear at unlock")
+            raise Report(
+                "invariant", "I5 unlock of a lock not held", name, f"{name}: bit was clear at unlock"
+            )
         self._store(address, value & ~(1 << bit))
 
     def bit_spin_is_locked(self, bit: int, address: int) -> bool:

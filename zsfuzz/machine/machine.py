@@ -79,7 +79,9 @@ class Machine:
         self.locks = Locks(memory)
         self.lists = Lists(memory)
         self.slab = Slab(memory, self.failure, quarantine="no_quarantine" not in self.switches)
-        self.buddy = Buddy(memory, self.slab, self.failure, config.geometry, (config.normal_pages, config.movable_pages))
+        self.buddy = Buddy(
+            memory, self.slab, self.failure, config.geometry, (config.normal_pages, config.movable_pages)
+        )
         self.d = rules(self)
         self._work = self.slab.core_alloc(1 + MAX_PENDING_WORK)
         self._shrinkers = self.slab.core_alloc(1 + MAX_SHRINKERS)
@@ -129,6 +131,11 @@ class Machine:
     def pending_work(self) -> list[int]:
         """Return the addresses of the queued work items, oldest first."""
         return [self.load(self._work + 8 + number * 8) for number in range(self.load(self._work))]
+
+    @property
+    def has_pending_work(self) -> bool:
+        """Return whether anything is queued."""
+        return self.load(self._work) != 0
 
     def _dequeue(self, work: int) -> None:
         left = [pending for pending in self.pending_work() if pending != work]
@@ -202,7 +209,9 @@ class Machine:
         """Return mapping->a_ops. Errors: Report for a word that names none."""
         number = self.load(mapping + _AOPS)
         if number >= len(self._aops):
-            raise Report("memory", "wild call", "a_ops", f"a_ops of {self.memory.describe(mapping)} is no table")
+            raise Report(
+                "memory", "wild call", "a_ops", f"a_ops of {self.memory.describe(mapping)} is no table"
+            )
         return self._aops[number]
 
     def wait_event(self, condition: Callable[[], bool], name: str) -> None:
@@ -265,13 +274,29 @@ class Kernel:
         self.set_bit = self._filtered_bit(memory.set_bit)
         self.clear_bit = self._filtered_bit(memory.clear_bit)
         lists = Lists(self)
-        self.INIT_LIST_HEAD, self.list_add, self.list_add_tail = lists.INIT_LIST_HEAD, lists.list_add, lists.list_add_tail
-        self.list_del, self.list_del_init, self.list_empty = lists.list_del, lists.list_del_init, lists.list_empty
+        self.INIT_LIST_HEAD, self.list_add, self.list_add_tail = (
+            lists.INIT_LIST_HEAD,
+            lists.list_add,
+            lists.list_add_tail,
+        )
+        self.list_del, self.list_del_init, self.list_empty = (
+            lists.list_del,
+            lists.list_del_init,
+            lists.list_empty,
+        )
         self.list_first, self.list_splice_init = lists.list_first, lists.list_splice_init
         self.list_entries = lists.list_entries
-        self.spin_lock, self.spin_trylock, self.spin_unlock = locks.spin_lock, locks.spin_trylock, locks.spin_unlock
+        self.spin_lock, self.spin_trylock, self.spin_unlock = (
+            locks.spin_lock,
+            locks.spin_trylock,
+            locks.spin_unlock,
+        )
         self.read_lock, self.read_unlock = locks.read_lock, locks.read_unlock
-        self.write_lock, self.write_trylock, self.write_unlock = locks.write_lock, locks.write_trylock, locks.write_unlock
+        self.write_lock, self.write_trylock, self.write_unlock = (
+            locks.write_lock,
+            locks.write_trylock,
+            locks.write_unlock,
+        )
         self.bit_spin_lock, self.bit_spin_trylock = locks.bit_spin_lock, locks.bit_spin_trylock
         self.bit_spin_unlock, self.bit_spin_is_locked = locks.bit_spin_unlock, locks.bit_spin_is_locked
         self.kmem_cache_create, self.kmem_cache_destroy = slab.kmem_cache_create, slab.kmem_cache_destroy
@@ -281,9 +306,16 @@ class Kernel:
         self.mod_zone_page_state = buddy.mod_zone_page_state
         self.pfn_to_page, self.page_to_pfn = buddy.pfn_to_page, buddy.page_to_pfn
         self.kmap = machine.kmap
-        self.INIT_WORK, self.schedule_work, self.flush_work = machine.INIT_WORK, machine.schedule_work, machine.flush_work
+        self.INIT_WORK, self.schedule_work, self.flush_work = (
+            machine.INIT_WORK,
+            machine.schedule_work,
+            machine.flush_work,
+        )
         self.register_work_function = machine.register_work_function
-        self.register_shrinker, self.unregister_shrinker = machine.register_shrinker, machine.unregister_shrinker
+        self.register_shrinker, self.unregister_shrinker = (
+            machine.register_shrinker,
+            machine.unregister_shrinker,
+        )
         self.register_address_space_operations = machine.register_address_space_operations
         self.alloc_address_space, self.iput = machine.alloc_address_space, machine.iput
         self.mapping_private_data = machine.mapping_private_data

@@ -32,7 +32,7 @@ _ALLOCATED: Final = 0xA11C_A7ED
 _FREE: Final = 0x0F4E_E0F4
 
 # struct kmem_cache, word offsets
-_SIZE, _STRIDE, _ALIGN, _FREELIST, _LIVE, _TYPESAFE, _NAME, _RING_AT, _RING_USED, _RING = range(10)
+_SIZE, _STRIDE, _ALIGN, _FREELIST, _LIVE, _TYPESAFE, _NAME, _RING_AT, _RING_USED, _NEXT, _RING = range(11)
 
 
 class Slab:
@@ -72,13 +72,17 @@ class Slab:
         words = self._memory.words
         address = -(-words[self._top_index] // align) * align
         if address + length > self._heap_end:
-            raise Report("bug", "heap exhausted", "", "the simulated slab heap is full; give the program fewer slots")
+            raise Report(
+                "bug", "heap exhausted", "", "the simulated slab heap is full; give the program fewer slots"
+            )
         words[self._top_index] = address + length
         return address
 
     # -- caches
 
-    def kmem_cache_create(self, name: str, size_bytes: int, align: int = 8, *, typesafe_by_rcu: bool = False) -> int:
+    def kmem_cache_create(
+        self, name: str, size_bytes: int, align: int = 8, *, typesafe_by_rcu: bool = False
+    ) -> int:
         """Return the address of a new cache. size_bytes is rounded up to 8; align is a power of two >= 8."""
         if name not in self._names:
             self._names.append(name)
@@ -87,6 +91,7 @@ class Slab:
         stride = -(-(16 + size + 8) // max(align, 8)) * max(align, 8)
         words, at = self._memory.words, self._index(cache)
         words[at + _SIZE], words[at + _STRIDE], words[at + _ALIGN] = size, stride, max(align, 8)
+        words[at + _NEXT], words[self._caches_head] = words[self._caches_head], cache
         words[at + _TYPESAFE], words[at + _NAME] = int(typesafe_by_rcu), self._names.index(name)
         return cache
 
@@ -153,9 +158,13 @@ class Slab:
         slot = self._index(address) if inside else 0
         state = words[slot - 1] if inside else 0
         if state == _FREE:
-            raise Report("memory", "double free", name, f"double free of a {name} object, {memory.describe(address)}")
+            raise Report(
+                "memory", "double free", name, f"double free of a {name} object, {memory.describe(address)}"
+            )
         if state != _ALLOCATED:
-            raise Report("memory", "invalid free", name, f"free of {memory.describe(address)}, no {name} object")
+            raise Report(
+                "memory", "invalid free", name, f"free of {memory.describe(address)}, no {name} object"
+            )
         words[slot - 1] = _FREE
         words[at + _LIVE] -= 1
         size = words[at + _SIZE] >> 3
@@ -204,6 +213,11 @@ class Slab:
     def _kmalloc_size(self, size_bytes: int) -> int:
         return next(size for size in self._kmalloc_sizes if size >= size_bytes)
 
-    def general_live(self) -> tuple[int, ...]:
-        """Return the live objects of every kmalloc cache: part of the leak check."""
-        return tuple(self.live_objects(cache) for cache in self._kmalloc.values())
+    def live_by_cache(self) -> list[tuple[str, int]]:
+        """Return (name, live objects), summed over caches of one name: part of the leak check."""
+        live = dict.fromkeys(self._names, 0)
+        cache = self._memory.words[self._caches_head]
+        while cache:
+            live[self.cache_name(cache)] += self.live_objects(cache)
+            cache = self._memory.words[self._index(cache) + _NEXT]
+        return list(live.items())

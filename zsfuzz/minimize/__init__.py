@@ -1,8 +1,8 @@
 """Minimization: the smallest program that still shows the same thing.
 
 In:    a program and a predicate.
-Out:   zsfuzz/minimize/minimizer.py, its passes in zsfuzz/minimize/steps.py, zsfuzz/minimize/arguments.py,
-       zsfuzz/minimize/slots.py and zsfuzz/minimize/headers.py.
+Out:   minimize() of zsfuzz/minimize/minimizer.py.
 Never: an oracle, a target: what is interesting is the predicate's business.
-Next:  who calls it: zsfuzz/campaign/ for findings.
+Next:  its passes: zsfuzz/minimize/steps.py, zsfuzz/minimize/arguments.py, zsfuzz/minimize/slots.py,
+       zsfuzz/minimize/headers.py; what counts as smaller: zsfuzz/minimize/order.py.
 """

@@ -69,7 +69,7 @@ class Number:
     highest: int
 
     def refusal(self, value: object) -> str | None:
-        """Return why `value` is none, or None. A bool is no number here, nor is a float that has no fraction."""
+        """Return why `value` is none, or None. A bool is no number, nor is a float without a fraction."""
         if type(value) is int and 0 <= value <= self.highest:
             return None
         return f"{self.noun} must be a whole number from 0 to {self.highest}, not {shown(value)}"
@@ -241,14 +241,16 @@ def _check_text(noun: str, value: object, longest: int, spaces: bool) -> None:
     if not value or len(value) > longest:
         raise Malformed(f"{noun} must have 1 to {longest} characters, not {len(value)}")
     if not value.isprintable() or value != value.strip() or (" " in value and not spaces):
-        raise Malformed(f"{noun} must be printable{'' if spaces else ' and free of spaces'}, not {shown(value)}")
+        raise Malformed(
+            f"{noun} must be printable{'' if spaces else ' and free of spaces'}, not {shown(value)}"
+        )
 
 
 def _check_names(noun: str, values: object, most: int) -> None:
     if type(values) is not tuple:
-        raise Malformed(f"the list of {noun}s must be a tuple, not {shown(values)}")
+        raise Malformed(f"every {noun} must be an entry of one list, not {shown(values)}")
     if len(values) > most:
-        raise Malformed(f"the header has {len(values)} {noun}s; at most {most} are allowed")
+        raise Malformed(f"the header names {len(values)} times a {noun}; at most {most} are allowed")
     for value in values:
         _check_text(f"a {noun}", value, MAX_NAME_CHARS, spaces=False)
         if values.count(value) > 1:

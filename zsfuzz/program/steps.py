@@ -264,7 +264,9 @@ _MIGRATE = "|".join(mode.value for mode in ops.MigrateMode)
 SYNTAX: dict[str, Syntax] = {
     "malloc": Syntax(
         f"h1 = malloc SIZE [{_GFP}] [z0]",
-        lambda w: ops.Malloc(w.result("h", "a handle"), w.number("a size"), w.gfp_or_movable(), w.pool_or_first()),
+        lambda w: ops.Malloc(
+            w.result("h", "a handle"), w.number("a size"), w.gfp_or_movable(), w.pool_or_first()
+        ),
     ),
     "free": Syntax("free h1", lambda w: ops.Free(w.handle())),
     "map": Syntax("map h1 ro|wo|rw", lambda w: ops.Map(w.handle(), w.choice(MAP_MODE))),
@@ -274,9 +276,7 @@ SYNTAX: dict[str, Syntax] = {
     ),
     "read": Syntax("read h1 OFFSET+LENGTH", lambda w: ops.Read(w.handle(), *w.span())),
     "compact": Syntax("compact [z0]", lambda w: ops.Compact(w.pool_or_first())),
-    "shrink": Syntax(
-        "shrink count|scan [z0]", lambda w: ops.Shrink(w.choice(SHRINK), w.pool_or_first())
-    ),
+    "shrink": Syntax("shrink count|scan [z0]", lambda w: ops.Shrink(w.choice(SHRINK), w.pool_or_first())),
     "isolate": Syntax(
         "p0 = isolate PAGE", lambda w: ops.Isolate(w.result("p", "an isolated page"), w.page())
     ),
@@ -294,18 +294,14 @@ SYNTAX: dict[str, Syntax] = {
     "online": Syntax("online START..END", lambda w: ops.Online(*w.range())),
     "contig": Syntax("contig START..END", lambda w: ops.Contig(*w.range())),
     "poison": Syntax("poison PAGE soft|hard", lambda w: ops.Poison(w.page(), w.choice(POISON))),
-    "scan": Syntax(
-        "scan SCANNER START..END", lambda w: ops.Scan(w.choice(SCANNER), *w.range())
-    ),
+    "scan": Syntax("scan SCANNER START..END", lambda w: ops.Scan(w.choice(SCANNER), *w.range())),
     "speculative_get": Syntax(
         "r0 = speculative_get PAGE", lambda w: ops.SpeculativeGet(w.result("r", "a reference"), w.page())
     ),
     "speculative_put": Syntax("speculative_put r0", lambda w: ops.SpeculativePut(w.reference())),
     "bystander": Syntax(
         f"b0 = bystander {'|'.join(kind.value for kind in ops.BystanderKind)} ORDER",
-        lambda w: ops.Bystander(
-            w.result("b", "a bystander"), w.choice(BYSTANDER), w.number("an order")
-        ),
+        lambda w: ops.Bystander(w.result("b", "a bystander"), w.choice(BYSTANDER), w.number("an order")),
     ),
     "drop": Syntax("drop b0", lambda w: ops.DropBystander(w.bystander())),
     "fail": Syntax(

@@ -19,7 +19,7 @@ _ABSENT = ("not there", "", "", "")
 
 
 def page_map(reference: Sequence[PageRow], candidate: Sequence[PageRow]) -> list[str]:
-    """Return the map. L: page lock held; I: isolated; idx: place in the zspage's chain; `>`: the sides differ."""
+    """Return the map. L: page lock held; I: isolated; idx: place in the chain; `>`: the sides differ."""
     rows: list[tuple[str, ...]] = [_HEAD]
     for _, group in groupby(_pairs(reference, candidate), key=_runs_with()):
         pairs = list(group)

@@ -3,7 +3,7 @@
 In:    a Program.
 Out:   dictionaries, lists, strings and integers; field names are those of zsfuzz/program/ops.py.
 Never: a field left out: what differs in the program differs in the data.
-Next:  printed by zsfuzz/cli/show.py; the forms that are read back are text and packed, zsfuzz/program/files.py.
+Next:  printed by zsfuzz/cli/show.py; what is read back are text and packed, zsfuzz/program/files.py.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def _in_string(text: str) -> str:
 def _escape(character: str) -> str:
     if character == "\n" or (character.isprintable() and character.isascii()):
         return character
-    return character.encode("ascii", "backslashreplace").decode() if ord(character) > 127 else f"\\x{ord(character):02x}"
+    return ascii(character)[1:-1]
 
 
 def _identifier(where: str) -> str:

@@ -50,10 +50,11 @@ def run_lines(result: CampaignResult) -> Iterator[str]:
     seconds = max(result.seconds, 1e-9)
     rows = [
         ("targets", f"{settings.reference} | {settings.candidate}{_faults(settings.faults)}"),
-        ("engine", f"{settings.engine}, seed {settings.seed}, geometry {settings.geometry}"),
+        ("engine", f"{settings.engine}, seed {settings.seed}, geometry {settings.geometry or 'mixed'}"),
         ("time", f"{result.seconds:.1f} s; stopped: {result.stopped}"),
         ("programs", f"{tally.programs:,} ({tally.programs / seconds:,.0f}/s)"),
-        ("operations", f"{tally.operations:,} effective ({tally.operations / seconds:,.0f}/s), {_no_ops(result)}"),
+        ("operations", f"{tally.operations:,} effective ({tally.operations / seconds:,.0f}/s)"),
+        ("no-ops", f"{tally.no_ops:,}"),
         ("engine counts", _counts(result.engine)),
         ("checks", _counts(by_name(tally.checks))),
         ("expected", _counts(by_name(tally.expected))),
@@ -80,10 +81,6 @@ def _finding(kept: KeptFinding) -> Iterator[str]:
 
 def _faults(faults: tuple[str, ...]) -> str:
     return f", planted: {' '.join(faults)}" if faults else ""
-
-
-def _no_ops(result: CampaignResult) -> str:
-    return f"{result.tally.no_ops:,} no-ops"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from zsfuzz.execute.result import PageRow
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.program.ops import Operation
-from zsfuzz.program.text import format_operation
+from zsfuzz.program.steps import format_step
 from zsfuzz.report.columns import lines_of, widths
 from zsfuzz.report.pages import page_map
 
@@ -46,11 +46,9 @@ class Trace:
     candidate_pages: Sequence[PageRow] = ()
     pages_index: int = -1
 
-    def step(
-        self, index: int, operation: Operation, reference: str, candidate: str, effective: bool
-    ) -> None:
+    def step(self, index: int, operation: Operation, reference: str, candidate: str, effective: bool) -> None:
         """Remember one step."""
-        self.steps.append(StepRow(index, format_operation(operation), reference, candidate, effective))
+        self.steps.append(StepRow(index, format_step(operation), reference, candidate, effective))
 
     def pages(self, index: int, reference: list[PageRow], candidate: list[PageRow]) -> None:
         """Remember the map of pfns."""

@@ -1,0 +1,54 @@
+"""Engines by the names that --engine takes.
+
+In:    the settings of a campaign.
+Out:   open_engine(): an Engine, seeded; its corpus folder is read here and written through it.
+Never: an engine's choices.
+Next:  zsfuzz/engine/random_engine.py, zsfuzz/engine/coverage_engine.py, zsfuzz/corpus/store.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from zsfuzz.campaign.settings import RunSettings
+from zsfuzz.corpus.store import CorpusStore
+from zsfuzz.engine.base import Engine
+from zsfuzz.engine.coverage_engine import CoverageEngine
+from zsfuzz.engine.profile import GenerateSettings
+from zsfuzz.engine.random_engine import RandomEngine
+from zsfuzz.errors import UsageError
+from zsfuzz.program.program import Program
+
+ENGINES = ("coverage", "random")
+LATER = ("atheris", "hypothesis")
+"""Engines that the command line knows by name and that do not exist yet."""
+
+
+def open_engine(settings: RunSettings, note: Callable[[str], None]) -> Engine:
+    """Return the engine that the settings name. note: told, in one line each, what the user should know.
+
+    Errors: UsageError for an unknown name, or a corpus folder that cannot be used.
+    """
+    if settings.engine in LATER:
+        raise UsageError(f"--engine {settings.engine} is not built yet; use one of {', '.join(ENGINES)}")
+    if settings.engine not in ENGINES:
+        raise UsageError(f"--engine {settings.engine} is unknown; use one of {', '.join(ENGINES)}")
+    rng = Random(settings.seed)
+    generate = GenerateSettings(geometry=settings.geometry)
+    if settings.engine == "random":
+        if settings.corpus is not None:
+            note(f"--corpus {settings.corpus} is left alone: the engine random takes and keeps no programs")
+        return RandomEngine(rng, generate)
+    if settings.corpus is None:
+        return CoverageEngine(rng, generate)
+    store = CorpusStore(settings.corpus)
+    return CoverageEngine(rng, generate, _seeds(store, note), store.add)
+
+
+def _seeds(store: CorpusStore, note: Callable[[str], None]) -> list[Program]:
+    """Return the programs of a folder in the order of their paths; files that hold none are told of."""
+    loaded = store.load()
+    if loaded.bad:
+        note(f"{len(loaded.bad)} files of {store.folder} hold no program; the first: {loaded.bad[0].reason}")
+    return [program for _, program in loaded.programs]

@@ -1,0 +1,152 @@
+"""The engine `coverage`: mutants of the programs that reached something new.
+
+In:    a seeded random.Random, settings, seed programs, the results of runs.
+Out:   CoverageEngine, an Engine of zsfuzz/engine/base.py.
+Never: files: a program that is worth keeping goes to the function `keep`, which may be a corpus store's.
+Next:  changes in zsfuzz/engine/mutate.py, new programs in zsfuzz/engine/generate.py; a store in
+       zsfuzz/corpus/store.py.
+
+    seeds, then:  15 of 100  a new program
+                  the rest   a mutant of the entry that was chosen least for what it gave (best of three)
+
+A program that ends in a finding is not an entry: its mutants would run into the same finding.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from random import Random
+
+from zsfuzz.engine.generate import generate_program
+from zsfuzz.engine.mutate import Mutator, with_geometry
+from zsfuzz.engine.profile import GenerateSettings
+from zsfuzz.engine.rng import Dice
+from zsfuzz.execute.result import RunResult
+from zsfuzz.machine.geometry import geometry
+from zsfuzz.program.program import Header, Program
+
+FRESH_PERCENT = 15
+ROUNDS = 3  # entries that compete to be mutated
+_SMALL_CORPUS = 16  # below it, half of the programs are new ones
+_MOST_PENDING = 4096  # programs without feedback that are remembered
+_REWARD = 8  # choices that one new entry is worth to the entry it came from
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A program of the corpus. features: those it was the first to reach."""
+
+    program: Program
+    features: tuple[int, ...]
+    chosen: int = 0
+    found: int = 0
+
+
+class CoverageEngine:
+    """Feeds on RunResult.features."""
+
+    name = "coverage"
+
+    def __init__(
+        self,
+        rng: Random,
+        settings: GenerateSettings | None = None,
+        seeds: Iterable[Program] = (),
+        keep: Callable[[Program], object] | None = None,
+    ) -> None:
+        """seeds: run first, in their order. keep: told of every new entry that is no seed."""
+        self._dice = Dice(rng)
+        self._settings = settings or GenerateSettings()
+        self._mutator = Mutator(self._dice, self._settings)
+        self._keep = keep
+        self._entries: list[_Entry] = []
+        self._seen: set[int] = set()
+        self._seeds: deque[Program] = deque()
+        self._pending: deque[tuple[Program, _Entry | None, bool]] = deque(maxlen=_MOST_PENDING)
+        self._counts = {"generated": 0, "mutated": 0, "seeds": 0}
+        for seed in seeds:
+            self.add_seed(seed)
+
+    def add_seed(self, program: Program) -> None:
+        """Let a foreign program run soon.
+
+        It is cut to settings.max_steps, put under settings.geometry, and loses what its file was kept for:
+        targets, faults, verdict, a memory larger than the geometry's own.
+        """
+        program = Program(_plain(program.header), program.steps[: self._settings.max_steps])
+        if self._settings.geometry is not None:
+            program = with_geometry(program, self._settings.geometry)
+        self._counts["seeds"] += 1
+        self._seeds.append(program)
+
+    def next_program(self) -> Program:
+        """Return a seed, a new program or a mutant."""
+        parent: _Entry | None = None
+        seed = bool(self._seeds)
+        if seed:
+            program = self._seeds.popleft()
+        elif self._wants_fresh():
+            self._counts["generated"] += 1
+            program = generate_program(self._dice, self._settings)
+        else:
+            self._counts["mutated"] += 1
+            parent = self._choose_entry()
+            other = self._dice.pick(self._entries)
+            program = self._mutator.mutate(parent.program, other.program)
+        self._pending.append((program, parent, seed))
+        return program
+
+    def _wants_fresh(self) -> bool:
+        if not self._entries:
+            return True
+        return self._dice.percent(50 if len(self._entries) < _SMALL_CORPUS else FRESH_PERCENT)
+
+    def _choose_entry(self) -> _Entry:
+        best = self._dice.pick(self._entries)
+        for _ in range(ROUNDS - 1):
+            rival = self._dice.pick(self._entries)
+            if rival.chosen - _REWARD * rival.found < best.chosen - _REWARD * best.found:
+                best = rival
+        best.chosen += 1
+        return best
+
+    def feedback(self, program: Program, result: RunResult) -> None:
+        """Make an entry of a program that reached something new without a finding."""
+        parent, seed = self._take_pending(program)
+        if result.findings or self._seen.issuperset(result.features):
+            if parent is not None and not result.findings:
+                self._perhaps_shorter(parent, program, result)
+            return
+        new = tuple([feature for feature in result.features if feature not in self._seen])
+        self._seen.update(new)
+        self._entries.append(_Entry(program, new))
+        if parent is not None:
+            parent.found += 1
+        if self._keep is not None and not seed:
+            self._keep(program)
+
+    def _take_pending(self, program: Program) -> tuple[_Entry | None, bool]:
+        for position, (sent, parent, seed) in enumerate(self._pending):
+            if sent is program:
+                del self._pending[position]
+                return parent, seed
+        return None, False
+
+    def _perhaps_shorter(self, parent: _Entry, program: Program, result: RunResult) -> None:
+        """Let a shorter mutant that reaches all its parent was kept for take the parent's place."""
+        shorter = len(program.steps) < len(parent.program.steps)
+        if shorter and set(result.features).issuperset(parent.features):
+            parent.program = program
+
+    def statistics(self) -> Mapping[str, int]:
+        """Return counts: programs by origin, entries of the corpus, features seen."""
+        return {**self._counts, "entries": len(self._entries), "features": len(self._seen)}
+
+
+def _plain(header: Header) -> Header:
+    shape = geometry(header.geometry)
+    normal_pages = header.normal_pages if header.normal_pages <= shape.normal_pages else 0
+    movable_pages = header.movable_pages if header.movable_pages <= shape.movable_pages else 0
+    return Header(header.geometry, normal_pages, movable_pages, header.switches)

@@ -1,0 +1,189 @@
+"""Mutate: a program changed a little, or crossed with another.
+
+In:    programs, dice, settings.
+Out:   new programs; every one is well-formed (zsfuzz/program/limits.py), few of their steps are wasted.
+Never: execution, a judgement which program is worth mutating (zsfuzz/engine/coverage_engine.py).
+Next:  new steps that fit behind a prefix: generate_addition() of zsfuzz/engine/generate.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from zsfuzz.engine.choose import anything
+from zsfuzz.engine.generate import generate_addition
+from zsfuzz.engine.profile import GenerateSettings, draw_header
+from zsfuzz.engine.rng import Dice, weighted
+from zsfuzz.engine.tweak import Bounds, tweaked
+from zsfuzz.engine.vocabulary import SLOTS
+from zsfuzz.machine.geometry import geometry
+from zsfuzz.program.ops import Operation
+from zsfuzz.program.program import SWITCHES, Header, Program
+from zsfuzz.program.rewrite import Space, renamed, rescaled
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A program under change."""
+
+    header: Header
+    steps: list[Operation]
+    bounds: Bounds
+
+
+class Mutator:
+    """Makes mutants; stateless but for its dice."""
+
+    def __init__(self, dice: Dice, settings: GenerateSettings) -> None:
+        self._dice = dice
+        self._settings = settings
+
+    def mutate(self, program: Program, other: Program) -> Program:
+        """Return a mutant of `program`, crossed with `other` now and then; it may equal neither or one.
+
+        The mutant has at most settings.max_steps steps.
+        """
+        draft = _draft_of(program)
+        for _ in range(self._dice.few(5)):
+            mutation = self._dice.pick(_MUTATIONS)
+            if not draft.steps:
+                mutation = Mutator._insert
+            mutation(self, draft, other)
+        return Program(draft.header, tuple(draft.steps[: self._settings.max_steps]))
+
+    def _insert(self, draft: _Draft, other: Program) -> None:
+        steps = draft.steps
+        at = len(steps) if self._dice.percent(35) else self._dice.below(len(steps) + 1)
+        count = self._dice.few(6)
+        steps[at:at] = generate_addition(self._dice, self._settings, draft.header, steps[:at], count)
+
+    def _delete(self, draft: _Draft, other: Program) -> None:
+        del draft.steps[self._dice.below(len(draft.steps))]
+
+    def _chunk(self, length: int) -> tuple[int, int]:
+        """Return [start, end) of a part of `length` steps, rather short."""
+        start = self._dice.below(length)
+        longest = length - start
+        size = self._dice.few(min(12, longest)) if self._dice.percent(70) else self._dice.between(1, longest)
+        return start, start + size
+
+    def _delete_chunk(self, draft: _Draft, other: Program) -> None:
+        start, end = self._chunk(len(draft.steps))
+        del draft.steps[start:end]
+
+    def _duplicate(self, draft: _Draft, other: Program) -> None:
+        start, end = self._chunk(len(draft.steps))
+        at = self._dice.between(start, len(draft.steps))
+        draft.steps[at:at] = self._elsewhere(draft.steps[start:end])
+
+    def _elsewhere(self, steps: list[Operation]) -> list[Operation]:
+        """Return steps, half the time with their objects in other slots: they act beside the old ones."""
+        if self._dice.percent(50):
+            return steps
+        shift = self._dice.between(1, SLOTS - 1)
+        names = {slot: (slot + shift) % SLOTS for slot in range(SLOTS)}
+        return [renamed(step, Space.HANDLE, names) for step in steps]
+
+    def _swap(self, draft: _Draft, other: Program) -> None:
+        steps = draft.steps
+        one = self._dice.below(len(steps))
+        two = (
+            min(len(steps) - 1, one + self._dice.few(8))
+            if self._dice.percent(70)
+            else self._dice.below(len(steps))
+        )
+        steps[one], steps[two] = steps[two], steps[one]
+
+    def _move(self, draft: _Draft, other: Program) -> None:
+        start, end = self._chunk(len(draft.steps))
+        moved = draft.steps[start:end]
+        del draft.steps[start:end]
+        at = self._dice.below(len(draft.steps) + 1)
+        draft.steps[at:at] = moved
+
+    def _replace(self, draft: _Draft, other: Program) -> None:
+        at = self._dice.below(len(draft.steps))
+        if self._dice.percent(25):
+            draft.steps[at] = anything(self._dice, draft.bounds.page_size, draft.bounds.memory_pages)
+            return
+        draft.steps[at : at + 1] = generate_addition(
+            self._dice, self._settings, draft.header, draft.steps[:at], 1
+        )
+
+    def _cross(self, draft: _Draft, other: Program) -> None:
+        """Go on as `other` does from some point, or take a part of it in."""
+        if not other.steps:
+            return
+        start, end = self._chunk(len(other.steps))
+        before = geometry(other.header.geometry).page_size
+        foreign = [rescaled(step, before, draft.bounds.page_size) for step in other.steps[start:]]
+        at = self._dice.below(len(draft.steps) + 1)
+        if self._dice.percent(40):
+            draft.steps[at:] = foreign
+        else:
+            draft.steps[at:at] = self._elsewhere(foreign[: end - start])
+
+    def _tweak(self, draft: _Draft, other: Program) -> None:
+        at = self._dice.below(len(draft.steps))
+        draft.steps[at] = tweaked(self._dice, draft.steps[at], draft.bounds)
+
+    def _reslot(self, draft: _Draft, other: Program) -> None:
+        """Let a part of the program use one object slot for another."""
+        start, end = self._chunk(len(draft.steps))
+        names = {self._dice.below(SLOTS): self._dice.below(SLOTS)}
+        for step in draft.steps[start:end]:
+            value = getattr(step, "slot", None)
+            if value is not None:
+                names[value] = self._dice.below(SLOTS)
+                break
+        draft.steps[start:end] = [renamed(step, Space.HANDLE, names) for step in draft.steps[start:end]]
+
+    def _header(self, draft: _Draft, other: Program) -> None:
+        header = draft.header
+        form = self._dice.below(3)
+        if form == 0:
+            switch = self._dice.pick(SWITCHES)
+            kept = tuple(each for each in SWITCHES if (each in header.switches) != (each == switch))
+            draft.header = replace(header, switches=kept)
+            return
+        fresh = draw_header(self._dice, self._settings)
+        if form == 1:
+            draft.header = replace(header, normal_pages=fresh.normal_pages, movable_pages=fresh.movable_pages)
+        else:
+            changed = with_geometry(Program(header, tuple(draft.steps)), fresh.geometry)
+            draft.header, draft.steps = changed.header, list(changed.steps)
+        draft.bounds = Bounds.of(draft.header)
+
+
+Mutation = Callable[[Mutator, _Draft, Program], None]
+
+_MUTATIONS: tuple[Mutation, ...] = weighted(
+    [
+        (Mutator._insert, 24),
+        (Mutator._delete, 8),
+        (Mutator._delete_chunk, 10),
+        (Mutator._duplicate, 8),
+        (Mutator._swap, 6),
+        (Mutator._move, 6),
+        (Mutator._replace, 8),
+        (Mutator._cross, 14),
+        (Mutator._tweak, 14),
+        (Mutator._reslot, 4),
+        (Mutator._header, 2),
+    ]
+)
+
+
+def _draft_of(program: Program) -> _Draft:
+    return _Draft(program.header, list(program.steps), Bounds.of(program.header))
+
+
+def with_geometry(program: Program, name: str) -> Program:
+    """Return the program under another geometry, its sizes scaled with the page size."""
+    if program.header.geometry == name:
+        return program
+    before = geometry(program.header.geometry).page_size
+    after = geometry(name).page_size
+    steps = tuple([rescaled(step, before, after) for step in program.steps])
+    return Program(replace(program.header, geometry=name), steps)

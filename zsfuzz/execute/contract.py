@@ -1,0 +1,75 @@
+"""Contract: zsmalloc's interface as a dictionary from slots to bytes.
+
+In:    the operations that took effect.
+Out:   which slots are live, what their bytes have to be, which slot the lane has mapped.
+Never: a page, a class, a target.
+Next:  the runner asks it what an operation means in the present state: zsfuzz/execute/runner.py.
+
+Bytes nobody wrote are unknown; the two targets must still agree on them, since both keep their objects in the same
+frames by the same rules.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+PATTERN_BYTES = 4096
+
+
+@cache
+def pattern(number: int) -> bytes:
+    """Return PATTERN_BYTES bytes, each made of its own offset, so that a shifted copy shows. number: 0..255."""
+    return bytes((number * 167 + offset * 29 + (offset >> 8) * 11) & 0xFF for offset in range(PATTERN_BYTES))
+
+
+class ObjectContent:
+    """What one live object has to hold. size in bytes."""
+
+    __slots__ = ("_bytes", "_known", "pool", "size")
+
+    def __init__(self, pool: int, size: int) -> None:
+        self.pool = pool
+        self.size = size
+        self._bytes = bytearray()
+        self._known = bytearray()
+
+    def write(self, offset: int, data: bytes) -> None:
+        """Note bytes that were stored."""
+        if not self._known:
+            self._bytes = bytearray(self.size)
+            self._known = bytearray(self.size)
+        self._bytes[offset : offset + len(data)] = data
+        self._known[offset : offset + len(data)] = b"\x01" * len(data)
+
+    def difference(self, offset: int, data: bytes) -> int:
+        """Return the offset of the first known byte that differs, -1 if none does."""
+        if not self._known:
+            return -1
+        end = offset + len(data)
+        if self._bytes[offset:end] == data:
+            return -1
+        for position, (known, want, got) in enumerate(
+            zip(self._known[offset:end], self._bytes[offset:end], data, strict=True)
+        ):
+            if known and want != got:
+                return offset + position
+        return -1
+
+
+class Contract:
+    """The dictionary, the lane's map, and the failures armed for coming operations."""
+
+    def __init__(self) -> None:
+        self.objects: dict[int, ObjectContent] = {}
+        self.mapped: int | None = None
+        self.mapped_writable = False
+        self.mapped_readable = False
+        self.pools: dict[int, None] = {0: None}
+        self.page_slots: dict[int, None] = {}
+        self.references: dict[int, None] = {}
+        self.bystanders: dict[int, None] = {}
+        self.armed: dict[tuple[str, str], int] = {}
+
+    def objects_in(self, pool: int) -> int:
+        """Return how many live objects a pool has."""
+        return sum(1 for content in self.objects.values() if content.pool == pool)

@@ -1,0 +1,453 @@
+"""Execution: what each operation means in the present state, done on both sides and compared.
+
+In:    a program, two sides at boot, the cadence of the full checks.
+Out:   RunResult, by run(), once.
+Never: knows a design: where the two may differ is zsfuzz/oracle/expected.py's business.
+Next:  the actions in zsfuzz/execute/side.py; the final drain in zsfuzz/execute/drain.py.
+
+A step that makes no sense is a no-op for both sides, decided once by the contract. Return values and zone counters
+are compared after every step, placements after every step that may move an object, everything at the cadence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from zsfuzz.execute.blame import finding_of_exception
+from zsfuzz.execute.contract import PATTERN_BYTES, Contract, ObjectContent, pattern
+from zsfuzz.execute.drain import drain
+from zsfuzz.execute.features import Features
+from zsfuzz.execute.result import Observer, RunResult
+from zsfuzz.execute.side import Side
+from zsfuzz.oracle.expected import ExpectedDifferences
+from zsfuzz.oracle.finding import Finding
+from zsfuzz.oracle.invariants import check_invariants
+from zsfuzz.oracle.judge import Judge, Violation
+from zsfuzz.oracle.observe import compare_counters, compare_everything, compare_placements
+from zsfuzz.program import ops
+from zsfuzz.program.program import Program
+
+MOVING: Final = frozenset(
+    {
+        ops.Compact,
+        ops.Shrink,
+        ops.Migrate,
+        ops.CompactZone,
+        ops.Offline,
+        ops.Contig,
+        ops.Poison,
+        ops.Scan,
+        ops.Trim,
+    }
+)
+"""Operations that may move objects: placements are compared after each of them."""
+
+ACROSS_REFERENCES: Final = frozenset(
+    {ops.CompactZone, ops.Offline, ops.Contig, ops.Poison, ops.CreatePool, ops.DestroyPool}
+)
+"""No-ops while the program holds a speculative reference: a scanner holds one for an instant only."""
+
+_FAIL_OPERATION: Final = {
+    ops.Malloc: "malloc",
+    ops.Migrate: "migrate",
+    ops.CompactZone: "compact_zone",
+    ops.Offline: "offline",
+    ops.Contig: "contig",
+    ops.Poison: "poison",
+    ops.CreatePool: "create_pool",
+}
+
+_NO_OP: Final = object()
+
+
+class Execution:
+    """One run of one program."""
+
+    def __init__(
+        self, program: Program, sides: tuple[Side, Side], cadence: int, observer: Observer | None
+    ) -> None:
+        self.program = program
+        self.reference, self.candidate = sides
+        self.sides = sides
+        self.contract = Contract()
+        self.expected = ExpectedDifferences()
+        self.judge = Judge(self.reference, self.candidate, self.contract, self.expected)
+        self.features = Features(self.reference)
+        self._cadence = cadence
+        self._observer = observer
+        self._active = 0
+        self._step = 0
+        self._addresses = (0, 0)
+        self._counts = {"outcomes": 0, "counters": 0, "placements": 0, "full": 0, "invariants": 0, "drain": 0}
+        self._effective = self._no_ops = 0
+        self._handlers: dict[type, Callable[[Any], object]] = {
+            operation: getattr(self, f"_{_snake(operation.__name__)}") for operation in ops.OPERATIONS
+        }
+
+    # -- the run
+
+    def run(self) -> RunResult:
+        """Run all steps, then drain both sides. The first thing that goes wrong ends the run."""
+        findings: tuple[Finding, ...] = ()
+        try:
+            self._run_steps()
+            self._finish()
+        except Violation as violation:
+            findings = (violation.finding_at(self._step),)
+        except Exception as error:
+            findings = (finding_of_exception(error, ("reference", "candidate")[self._active], self._step),)
+        if self._observer is not None:
+            self._show_pages()
+        self._counts["locks"] = sum(side.machine.locks.acquired_count for side in self.sides)
+        return RunResult(
+            findings=findings,
+            operations=self._effective,
+            no_ops=self._no_ops,
+            features=self.features.sorted(),
+            expected=self.expected.uses(),
+            checks=dict(self._counts),
+            parted=self.judge.parted,
+        )
+
+    def _run_steps(self) -> None:
+        handlers, cadence = self._handlers, self._cadence
+        for index, step in enumerate(self.program.steps):
+            self._step = index
+            if self._perform(handlers, step) and (index + 1) % cadence == 0 and not self.judge.parted:
+                self._check_everything()
+            if self.judge.parted:
+                return
+
+    def _perform(self, handlers: dict[type, Callable[[Any], object]], step: ops.Operation) -> bool:
+        kind = type(step)
+        contract = self.contract
+        if (contract.mapped is not None and kind not in (ops.Read, ops.Write, ops.Unmap)) or (
+            contract.references and kind in ACROSS_REFERENCES
+        ):
+            outcome: object = _NO_OP
+        elif contract.armed and kind in _FAIL_OPERATION:
+            outcome = self._with_failures(_FAIL_OPERATION[kind], lambda: handlers[kind](step))
+        else:
+            outcome = handlers[kind](step)
+        if outcome is _NO_OP:
+            self._no_ops += 1
+            if self._observer is not None:
+                self._observer.step(self._step, step, "no-op", "no-op", False)
+            return False
+        self._effective += 1
+        self._after(kind)
+        self.features.note(kind, outcome)
+        if self._observer is not None:
+            text = str(outcome)
+            self._observer.step(self._step, step, text, text, True)
+        return True
+
+    def _after(self, kind: type) -> None:
+        """The cheap checks of every effective step."""
+        self._active = 1
+        self._counts["counters"] += 1
+        compare_counters(self.judge)
+        if kind in MOVING and not self.judge.parted:
+            self._counts["placements"] += 1
+            compare_placements(self.judge)
+        if self.contract.mapped is None:
+            for side in self.sides:
+                held = side.machine.locks.held
+                if held:
+                    raise Violation("invariant", "I5 lock held at quiescence", (), held[0][0], side, f"holds {held[0][0]}")
+
+    def _check_everything(self) -> None:
+        """Oracles 1 and 2 in full; only at quiescence, never while the lane holds a map."""
+        if self.contract.mapped is not None:
+            return
+        self._counts["full"] += 1
+        compare_everything(self.judge)
+        for number, side in enumerate(self.sides):
+            self._active = number
+            self._counts["invariants"] += check_invariants(side, self.contract)
+
+    def _finish(self) -> None:
+        self._step = len(self.program.steps)
+        if self.contract.mapped is not None:
+            self._unmap(ops.Unmap(self.contract.mapped))
+        if not self.judge.parted:
+            self._check_everything()
+        self._counts["drain"] += 1
+        for number, side in enumerate(self.sides):
+            self._active = number
+            drain(side, self.contract)
+        self.judge.compare_drained()
+
+    def _show_pages(self) -> None:
+        observer = self._observer
+        if observer is None:
+            return
+        pfns = list(range(self.reference.machine.buddy.pages_count))
+        try:
+            rows = [side.page_rows(pfns) for side in self.sides]
+        except Exception as error:
+            finding_of_exception(error, "both", self._step)
+            return
+        observer.pages(self._step, rows[0], rows[1])
+
+    # -- both sides at once
+
+    def _both(self, action: str, *arguments: Any) -> Any:
+        """Return the outcome that both sides agree on. Errors: Violation when they do not."""
+        self._active = 0
+        reference = getattr(self.reference, action)(*arguments)
+        self._active = 1
+        candidate = getattr(self.candidate, action)(*arguments)
+        self._counts["outcomes"] += 1
+        if reference != candidate:
+            self.judge.outcome(action, arguments, reference, candidate)
+            if self._observer is not None and not self.judge.parted:
+                self._observer.step(self._step, self.program.steps[self._step], str(reference), str(candidate), True)
+        return reference
+
+    def _with_failures(self, operation: str, act: Callable[[], object]) -> object:
+        wanted = {what: ordinal for (name, what), ordinal in self.contract.armed.items() if name == operation}
+        for key in [key for key in self.contract.armed if key[0] == operation]:
+            del self.contract.armed[key]
+        for side in self.sides:
+            for what, ordinal in wanted.items():
+                side.machine.failure.arm(what, ordinal)
+        outcome = act()
+        for side in self.sides:
+            side.machine.failure.disarm()
+        return outcome
+
+    def _page(self, name: ops.PageName) -> int:
+        """Return the struct page address that a name stands for on both sides (the memmaps agree), 0 for none."""
+        if isinstance(name, ops.Pfn):
+            count = self.reference.machine.buddy.pages_count
+            return self.reference.machine.buddy.pfn_to_page(name.pfn % count)
+        if isinstance(name, ops.IsolatedPage):
+            if name.page_slot not in self.contract.page_slots:
+                return 0
+            return self.reference.pages[name.page_slot]
+        if name.slot not in self.contract.objects:
+            return 0
+        page: int = self._both("component_page", name.slot, name.index)
+        return page
+
+    # -- objects
+
+    def _malloc(self, step: ops.Malloc) -> object:
+        if step.slot in self.contract.objects or step.pool not in self.contract.pools:
+            return _NO_OP
+        outcome = self._both("malloc", step.slot, step.pool, step.size, step.gfp)
+        if outcome:
+            self.contract.objects[step.slot] = ObjectContent(step.pool, step.size)
+        return outcome
+
+    def _free(self, step: ops.Free) -> object:
+        content = self.contract.objects.pop(step.slot, None)
+        if content is None:
+            return _NO_OP
+        return self._both("free", step.slot, content.pool)
+
+    def _map(self, step: ops.Map) -> object:
+        content = self.contract.objects.get(step.slot)
+        if content is None:
+            return _NO_OP
+        self._active = 0
+        reference = self.reference.map(step.slot, content.pool, step.mode)
+        self._active = 1
+        self._addresses = (reference, self.candidate.map(step.slot, content.pool, step.mode))
+        self.contract.mapped = step.slot
+        self.contract.mapped_writable = step.mode is not ops.MapMode.RO
+        self.contract.mapped_readable = step.mode is not ops.MapMode.WO
+        return 0
+
+    def _unmap(self, step: ops.Unmap) -> object:
+        if self.contract.mapped != step.slot or step.slot not in self.contract.objects:
+            return _NO_OP
+        pool = self.contract.objects[step.slot].pool
+        for number, side in enumerate(self.sides):
+            self._active = number
+            side.unmap(step.slot, pool)
+        self.contract.mapped = None
+        return 0
+
+    def _write(self, step: ops.Write) -> object:
+        content = self.contract.objects.get(step.slot)
+        if content is None or self.contract.mapped not in (None, step.slot):
+            return _NO_OP
+        if self.contract.mapped is not None and not self.contract.mapped_writable:
+            return _NO_OP
+        offset = min(step.offset, content.size)
+        data = pattern(step.pattern)[offset : min(offset + step.length, content.size, PATTERN_BYTES)]
+        if not data:
+            return _NO_OP
+        implicit = self.contract.mapped is None
+        if implicit:
+            self._map(ops.Map(step.slot, ops.MapMode.RW))
+        for number, side in enumerate(self.sides):
+            self._active = number
+            side.write(self._addresses[number] + offset, data)
+        content.write(offset, data)
+        if implicit:
+            self._unmap(ops.Unmap(step.slot))
+        return len(data)
+
+    def _read(self, step: ops.Read) -> object:
+        content = self.contract.objects.get(step.slot)
+        if content is None or self.contract.mapped not in (None, step.slot):
+            return _NO_OP
+        if self.contract.mapped is not None and not self.contract.mapped_readable:
+            return _NO_OP
+        offset = min(step.offset, content.size)
+        length = min(step.length, content.size - offset)
+        if length <= 0:
+            return _NO_OP
+        implicit = self.contract.mapped is None
+        if implicit:
+            self._map(ops.Map(step.slot, ops.MapMode.RO))
+        self.judge.contents(step.slot, content, offset, length, self._addresses)
+        if implicit:
+            self._unmap(ops.Unmap(step.slot))
+        return length
+
+    # -- pools
+
+    def _compact(self, step: ops.Compact) -> object:
+        return self._of_pool("pool_compact", step.pool)
+
+    def _shrink(self, step: ops.Shrink) -> object:
+        return self._of_pool("shrink_count" if step.kind is ops.ShrinkKind.COUNT else "shrink_scan", step.pool)
+
+    def _stats(self, step: ops.Stats) -> object:
+        return self._of_pool("stats", step.pool)
+
+    def _huge_class_size(self, step: ops.HugeClassSize) -> object:
+        return self._of_pool("huge_class_size", step.pool)
+
+    def _of_pool(self, action: str, pool: int) -> object:
+        return self._both(action, pool) if pool in self.contract.pools else _NO_OP
+
+    def _create_pool(self, step: ops.CreatePool) -> object:
+        if step.pool in self.contract.pools:
+            return _NO_OP
+        outcome = self._both("create_pool", step.pool)
+        if outcome:
+            self.contract.pools[step.pool] = None
+        return outcome
+
+    def _destroy_pool(self, step: ops.DestroyPool) -> object:
+        contract = self.contract
+        if step.pool not in contract.pools or contract.objects_in(step.pool) or contract.page_slots:
+            return _NO_OP
+        del contract.pools[step.pool]
+        return self._both("destroy_pool", step.pool)
+
+    def _trim(self, step: ops.Trim) -> object:
+        return self._both("trim")
+
+    def _run_work(self, step: ops.RunWork) -> object:
+        return self._both("run_work")
+
+    # -- pages
+
+    def _isolate(self, step: ops.Isolate) -> object:
+        if step.page_slot in self.contract.page_slots:
+            return _NO_OP
+        page = self._page(step.page)
+        if not page or not self.judge.may_isolate(page):
+            return _NO_OP
+        outcome = self._both("isolate", step.page_slot, page)
+        if outcome == 0:
+            self.contract.page_slots[step.page_slot] = None
+        return outcome
+
+    def _migrate(self, step: ops.Migrate) -> object:
+        pages = list(dict.fromkeys(page for page in map(self._page, step.pages) if page))
+        pages = [page for page in pages if self.judge.may_isolate(page)]
+        if not pages:
+            return _NO_OP
+        outcome = self._both("migrate", pages, step.mode)
+        self.contract.page_slots = dict.fromkeys(self.reference.pages)
+        return outcome
+
+    def _putback(self, step: ops.Putback) -> object:
+        if step.page_slot not in self.contract.page_slots:
+            return _NO_OP
+        del self.contract.page_slots[step.page_slot]
+        return self._both("putback", step.page_slot)
+
+    def _speculative_get(self, step: ops.SpeculativeGet) -> object:
+        if step.ref_slot in self.contract.references:
+            return _NO_OP
+        page = self._page(step.page)
+        if not page:
+            return _NO_OP
+        outcome = self._both("speculative_get", step.ref_slot, page)
+        if outcome:
+            self.contract.references[step.ref_slot] = None
+        return outcome
+
+    def _speculative_put(self, step: ops.SpeculativePut) -> object:
+        if step.ref_slot not in self.contract.references:
+            return _NO_OP
+        del self.contract.references[step.ref_slot]
+        return self._both("speculative_put", step.ref_slot)
+
+    def _poison(self, step: ops.Poison) -> object:
+        page = self._page(step.page)
+        if not page or self.contract.page_slots:
+            return _NO_OP
+        return self._both("poison", page, step.kind)
+
+    # -- ranges
+
+    def _range(self, start: int, end: int, align: int = 1) -> tuple[int, int]:
+        count = self.reference.machine.buddy.pages_count
+        start, end = min(start, count), min(end, count)
+        return start // align * align, min(-(-end // align) * align, count)
+
+    def _scan(self, step: ops.Scan) -> object:
+        start, end = self._range(step.start, step.end)
+        return self._both("scan", step.scanner, start, end) if start < end else _NO_OP
+
+    def _compact_zone(self, step: ops.CompactZone) -> object:
+        start, end = self._range(step.start, step.end)
+        return self._both("compact_zone", start, end, step.mode) if start < end else _NO_OP
+
+    def _contig(self, step: ops.Contig) -> object:
+        start, end = self._range(step.start, step.end)
+        return self._both("contig", start, end) if start < end else _NO_OP
+
+    def _offline(self, step: ops.Offline) -> object:
+        start, end = self._range(step.start, step.end, self.reference.machine.geometry.section_pages)
+        if start >= end or self.contract.page_slots:
+            return _NO_OP
+        return self._both("offline", start, end)
+
+    def _online(self, step: ops.Online) -> object:
+        start, end = self._range(step.start, step.end, self.reference.machine.geometry.section_pages)
+        return self._both("online", start, end) if start < end else _NO_OP
+
+    # -- bystanders and failures
+
+    def _bystander(self, step: ops.Bystander) -> object:
+        if step.bystander_slot in self.contract.bystanders:
+            return _NO_OP
+        outcome = self._both("add_bystander", step.bystander_slot, step.kind, step.order)
+        if outcome != -1:
+            self.contract.bystanders[step.bystander_slot] = None
+        return outcome
+
+    def _drop_bystander(self, step: ops.DropBystander) -> object:
+        if step.bystander_slot not in self.contract.bystanders:
+            return _NO_OP
+        del self.contract.bystanders[step.bystander_slot]
+        return self._both("drop_bystander", step.bystander_slot)
+
+    def _fail(self, step: ops.Fail) -> object:
+        self.contract.armed[(step.operation.value, step.what.value)] = step.ordinal
+        return 0
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")

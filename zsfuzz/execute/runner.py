@@ -1,0 +1,87 @@
+"""Runner: programs on a pair of targets, judged by the oracles.
+
+In:    the names of two targets and of faults; programs.
+Out:   RunResult; the same program gives the same result on every machine and every Python.
+Never: picks targets from a program's header (its caller does), keeps findings, reads a clock.
+Next:  what one step does in zsfuzz/execute/execution.py; the oracles in zsfuzz/oracle/invariants.py,
+       zsfuzz/oracle/observe.py and zsfuzz/oracle/expected.py.
+
+Machines are made once per geometry, memory size and switches, and put back to the state after boot for each program.
+"""
+
+from __future__ import annotations
+
+from zsfuzz.execute.execution import Execution
+from zsfuzz.execute.result import Observer, RunResult
+from zsfuzz.execute.side import Side
+from zsfuzz.machine.geometry import geometry
+from zsfuzz.machine.machine import MachineConfig
+from zsfuzz.program.ops import Malloc
+from zsfuzz.program.program import Header, Program
+from zsfuzz.target.registry import resolve_pair
+
+_HEAP_BASE_BYTES = 256 << 10
+_HEAP_BYTES_PER_SLOT = 64
+_HEAP_BYTES_PER_PAGE = 512
+_KEPT_PAIRS = 6
+
+
+def machine_config(program: Program) -> MachineConfig:
+    """Return the machine that a program asks for. The heap is sized so that no allocation fails for lack of it."""
+    header: Header = program.header
+    shape = geometry(header.geometry)
+    normal = header.normal_pages or shape.normal_pages
+    movable = header.movable_pages or shape.movable_pages
+    section = shape.section_pages
+    normal, movable = -(-normal // section) * section, -(-movable // section) * section
+    slots = max((step.slot for step in program.steps if type(step) is Malloc), default=0) + 1
+    heap = _HEAP_BASE_BYTES + slots * _HEAP_BYTES_PER_SLOT + (normal + movable) * _HEAP_BYTES_PER_PAGE
+    return MachineConfig(shape, normal, movable, 1 << (heap - 1).bit_length(), tuple(sorted(header.switches)))
+
+
+class Runner:
+    """Runs programs on one pair of targets.
+
+    cadence: the full comparison and the full invariants run every that many steps, and at the end.
+    """
+
+    def __init__(
+        self,
+        reference: str = "reference",
+        candidate: str = "candidate",
+        faults: tuple[str, ...] = (),
+        cadence: int = 64,
+    ) -> None:
+        self.targets = (reference, candidate)
+        self.faults = faults
+        self.cadence = cadence
+        self._resolved: dict[tuple[str, ...], tuple[type, type]] = {}
+        self._pairs: dict[tuple[MachineConfig, tuple[str, ...]], tuple[Side, Side]] = {}
+        self._classes(faults)
+
+    def _classes(self, faults: tuple[str, ...]) -> tuple[type, type]:
+        if faults not in self._resolved:
+            self._resolved[faults] = resolve_pair(*self.targets, faults)
+        return self._resolved[faults]
+
+    def _sides(self, program: Program) -> tuple[Side, Side]:
+        faults = tuple(dict.fromkeys((*self.faults, *program.header.faults)))
+        key = (machine_config(program), faults)
+        pair = self._pairs.get(key)
+        if pair is None:
+            reference, candidate = self._classes(faults)
+            if len(self._pairs) >= _KEPT_PAIRS:
+                del self._pairs[next(iter(self._pairs))]
+            pair = (Side("reference", reference, key[0]), Side("candidate", candidate, key[0]))
+            self._pairs[key] = pair
+        else:
+            for side in pair:
+                side.reset()
+        return pair
+
+    def run(
+        self, program: Program, *, cadence: int | None = None, observer: Observer | None = None
+    ) -> RunResult:
+        """Return the verdict on one program. cadence 1: everything after every step."""
+        sides = self._sides(program)
+        return Execution(program, sides, cadence or self.cadence, observer).run()

@@ -1,0 +1,122 @@
+"""Arguments: passes that make single steps simpler.
+
+In:    a Search.
+Out:   smaller sizes, offsets, lengths, orders; earlier words of an enumeration; shorter lists and ranges;
+       components instead of other names of pages.
+Never: slots (zsfuzz/minimize/slots.py) or the number of steps (zsfuzz/minimize/steps.py).
+Next:  what is simpler: zsfuzz/minimize/order.py; which argument is of what kind: FIELDS of
+       zsfuzz/program/limits.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from enum import Enum
+from typing import Any
+
+from zsfuzz.minimize.search import Search, smallest
+from zsfuzz.policy.size_class import ZS_MAX_PAGES_PER_ZSPAGE
+from zsfuzz.program.limits import FIELDS
+from zsfuzz.program.ops import Component, Isolate, IsolatedPage, PageName, Pfn
+from zsfuzz.program.rewrite import SPACE_OF_KIND, Space, slots_of
+
+_MOST_OWNERS = 4  # object slots whose components are tried in place of a pfn
+
+
+def simplify_arguments(search: Search) -> None:
+    """Simplify every argument of every step, from the first step to the last."""
+    search.phase = "arguments"
+    for index in range(len(search.best.steps)):
+        step = search.best.steps[index]
+        named = FIELDS[type(step)]
+        if any(name == "start" for name, _ in named):
+            _narrow(search, index)
+        for name, kind in named:
+            if kind not in SPACE_OF_KIND and name not in ("start", "end"):
+                _simplify(search, index, name, getattr(step, name))
+
+
+def _simplify(search: Search, index: int, name: str, value: Any) -> None:
+    def put(other: Any) -> bool:
+        return search.attempt_step(index, _with(search, index, name, other))
+
+    if isinstance(value, Enum):
+        _earlier_word(value, put)
+    elif isinstance(value, tuple):
+        _shorten(search, index, put)
+    elif isinstance(value, Component | IsolatedPage | Pfn):
+        _simplify_page(search, index, value, put)
+    else:
+        smallest(0, value, put)
+
+
+def _with(search: Search, index: int, name: str, value: Any) -> Any:
+    changed: dict[str, Any] = {name: value}
+    return replace(search.best.steps[index], **changed)
+
+
+def _earlier_word(value: Enum, put: Callable[[Any], bool]) -> None:
+    for word in type(value):
+        if word is value or put(word):
+            return
+
+
+def _narrow(search: Search, index: int) -> None:
+    """Cut a range from its start, from its end, then move it down."""
+    step: Any = search.best.steps[index]
+
+    def put(start: int, end: int) -> bool:
+        return search.attempt_step(index, replace(step, start=start, end=end))
+
+    length = step.end - step.start
+    length = smallest(0, length, lambda shorter: put(step.end - shorter, step.end))
+    start = step.end - length
+    length = smallest(0, length, lambda shorter: put(start, start + shorter))
+    smallest(0, start, lambda lower: put(lower, lower + length))
+
+
+def _shorten(search: Search, index: int, put: Callable[[Any], bool]) -> None:
+    """Drop entries of a list of pages from its end, then simplify those that stay."""
+
+    def pages() -> tuple[PageName, ...]:
+        step: Any = search.best.steps[index]
+        return tuple(step.pages)
+
+    for position in reversed(range(len(pages()))):
+        put(pages()[:position] + pages()[position + 1 :])
+    for position, page in enumerate(pages()):
+
+        def put_page(other: PageName, position: int = position) -> bool:
+            return put((*pages()[:position], other, *pages()[position + 1 :]))
+
+        _simplify_page(search, index, page, put_page)
+
+
+def _simplify_page(search: Search, index: int, page: PageName, put: Callable[[PageName], bool]) -> None:
+    match page:
+        case Component(slot, number):
+            smallest(0, number, lambda lower: put(Component(slot, lower)))
+        case IsolatedPage(page_slot):
+            origin = _isolated_from(search, index, page_slot)
+            if isinstance(origin, Component):
+                put(origin)
+        case Pfn(pfn):
+            if not any(put(component) for component in _components(search)):
+                smallest(0, pfn, lambda lower: put(Pfn(lower)))
+
+
+def _isolated_from(search: Search, index: int, page_slot: int) -> PageName | None:
+    """Return the name under which the page of a slot was isolated last before a step."""
+    for step in reversed(search.best.steps[:index]):
+        if isinstance(step, Isolate) and step.page_slot == page_slot:
+            return step.page
+    return None
+
+
+def _components(search: Search) -> Iterator[Component]:
+    steps = search.best.steps
+    owners = dict.fromkeys(slot for step in steps for space, slot in slots_of(step) if space is Space.HANDLE)
+    for slot in list(owners)[:_MOST_OWNERS]:
+        for number in range(ZS_MAX_PAGES_PER_ZSPAGE):
+            yield Component(slot, number)

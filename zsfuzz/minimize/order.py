@@ -1,0 +1,78 @@
+"""Order: which of two programs is the simpler one.
+
+In:    programs.
+Out:   cost(); the smaller one is simpler, and there is no endless way down.
+Never: a proposal; those are the passes'.
+Next:  zsfuzz/minimize/search.py refuses to accept a program that is not simpler.
+
+    cost = (steps, header, arguments of each step but its slots, slots in order of appearance)
+
+A range is simpler when it is shorter, then when it starts lower. A component is the simplest name of a page
+and a pfn the worst: it says nothing to a reader, and another frame tomorrow.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from zsfuzz.program.limits import FIELDS
+from zsfuzz.program.ops import Component, IsolatedPage, Operation, PageName, Pfn
+from zsfuzz.program.program import Header, Program
+from zsfuzz.program.rewrite import SPACE_OF_KIND, slots_of
+
+Cost = tuple[Any, ...]
+"""Nested tuples of int, comparable with any other of its sort."""
+
+SIMPLEST_HEADER = Header()
+
+
+def cost(program: Program) -> Cost:
+    """Return what the passes make smaller, most important first."""
+    steps = program.steps
+    slots = tuple([slot for step in steps for _, slot in slots_of(step)])
+    return len(steps), header_cost(program.header), tuple([operation_cost(step) for step in steps]), slots
+
+
+def header_cost(header: Header) -> Cost:
+    """Return the cost of geometry, switches and memory; targets, faults and verdict are never changed."""
+    return (
+        int(header.geometry != SIMPLEST_HEADER.geometry),
+        len(header.switches),
+        header.normal_pages,
+        header.movable_pages,
+    )
+
+
+def operation_cost(operation: Operation) -> Cost:
+    """Return the cost of an operation's arguments but its slots; comparable within one class."""
+    parts: list[Any] = []
+    start = getattr(operation, "start", None)
+    for name, kind in FIELDS[type(operation)]:
+        value = getattr(operation, name)
+        if kind in SPACE_OF_KIND:
+            continue
+        if name == "start":
+            parts.append(getattr(operation, "end", value) - value)
+        elif name == "end":
+            parts.append(start)
+        elif isinstance(value, Enum):
+            parts.append(list(type(value)).index(value))
+        elif isinstance(value, tuple):
+            parts.append((len(value), *[page_cost(page) for page in value]))
+        elif isinstance(value, Component | IsolatedPage | Pfn):
+            parts.append(page_cost(value))
+        else:
+            parts.append(value)
+    return tuple(parts)
+
+
+def page_cost(page: PageName) -> Cost:
+    """Return the cost of a page's name but its slot."""
+    match page:
+        case Component(_, index):
+            return 0, index
+        case IsolatedPage():
+            return 1, 0
+        case Pfn(pfn):
+            return 2, pfn

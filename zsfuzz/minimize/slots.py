@@ -1,0 +1,60 @@
+"""Slots: passes that number what a program names from 0, in the order in which it appears.
+
+In:    a Search.
+Out:   a best program with fewer or lower slot numbers.
+Never: a change of anything else.
+Next:  zsfuzz/program/rewrite.py renames.
+
+    h17 = malloc 3256        h0 = malloc 3256
+    p4 = isolate h17.2  ->   p0 = isolate h0.2
+    free h17                 free h0
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from zsfuzz.minimize.search import Search
+from zsfuzz.program.ops import Operation
+from zsfuzz.program.rewrite import Space, renamed, slots_of
+
+_MOST_MERGED = 12  # slots of a space that are tried in pairs
+
+
+def number_slots(search: Search) -> None:
+    """Merge slots that need not be two, then number each space by first appearance."""
+    search.phase = "numbering"
+    for space in Space:
+        _merge(search, space)
+        order = _in_order(search.best.steps, space)
+        names = {slot: number for number, slot in enumerate(order)}
+        if order != list(names.values()) and not _attempt(search, space, names):
+            _one_by_one(search, space)
+
+
+def _in_order(steps: tuple[Operation, ...], space: Space) -> list[int]:
+    return list(dict.fromkeys(slot for step in steps for of, slot in slots_of(step) if of is space))
+
+
+def _attempt(search: Search, space: Space, names: Mapping[int, int]) -> bool:
+    return search.attempt_steps([renamed(step, space, names) for step in search.best.steps])
+
+
+def _merge(search: Search, space: Space) -> None:
+    """Let one slot serve for two whose lives do not overlap; the lower number stays."""
+    slots = sorted(_in_order(search.best.steps, space))
+    if len(slots) > _MOST_MERGED:
+        return
+    for position, slot in enumerate(slots):
+        for lower in slots[:position]:
+            if _attempt(search, space, {slot: lower}):
+                break
+
+
+def _one_by_one(search: Search, space: Space) -> None:
+    """Lower each slot to the lowest number that is free, where all together did not do."""
+    for slot in _in_order(search.best.steps, space):
+        taken = _in_order(search.best.steps, space)
+        for lower in range(slot):
+            if lower not in taken and _attempt(search, space, {slot: lower}):
+                break

@@ -1,0 +1,157 @@
+"""Expected differences: the named rules by which the two designs may differ, each an exact prediction.
+
+In:    a datum on which the two sides differ, and their states.
+Out:   True when a rule predicts both values; each use is counted.
+Never: a tolerance. A rule that does not predict both values exactly does not apply.
+Next:  the reason for each rule in docs/adr/0005-expected-differences.md.
+
+Rules (facts of the two designs, not of the targets' code):
+D1 kpagecount: a page of the reference shows first-object offset + 1, since units overlays _mapcount; the candidate's 0.
+D2 kpageflags: the reference shows PRIVATE on the first page, OWNER_PRIVATE on a huge one and MMAP on every one; the
+   candidate's pages are tails without a head: COMPOUND_TAIL. Everything else is equal.
+D3 speculative reference: a reference taken on a page pins that page in the reference and the whole zspage in the
+   candidate; when such a zspage is freed, or the page migrated away, different frames stay allocated. The frames are
+   predicted exactly; from there on placements may differ, so the run goes straight to its drain.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from zsfuzz.machine.layout import NR_FREE_PAGES
+from zsfuzz.machine.scanners.kpage import KPF_COMPOUND_TAIL, KPF_MMAP, KPF_OWNER_PRIVATE, KPF_PRIVATE
+from zsfuzz.program.ops import Scanner
+
+if TYPE_CHECKING:
+    from zsfuzz.oracle.judge import Judge
+    from zsfuzz.oracle.view import SideView
+    from zsfuzz.target.protocol import ZspageView
+
+RULES: Final = {
+    "D1": "kpagecount of a zspage's page: offset + 1 against 0",
+    "D2": "kpageflags of a zspage's page: PRIVATE, OWNER_PRIVATE, MMAP against COMPOUND_TAIL",
+    "D3": "frames withheld by a speculative reference: the page against the zspage",
+}
+
+
+class ExpectedDifferences:
+    """The registry, with the uses of one run."""
+
+    def __init__(self) -> None:
+        self._uses = dict.fromkeys(RULES, 0)
+
+    def uses(self) -> dict[str, int]:
+        """Return how often each rule was used."""
+        return dict(self._uses)
+
+    def explains_page_view(self, judge: Judge, name: str, pfn: int, reference: int, candidate: int) -> bool:
+        """Return whether D1 or D2 predicts what the two designs show of a pfn."""
+        views = [_zspage_around(side, pfn) for side in (judge.reference, judge.candidate)]
+        if views[0] is None or views[1] is None or views[0].pages != views[1].pages:
+            return False
+        if judge.reference.target.rules is judge.candidate.target.rules:
+            return False
+        page = judge.reference.machine.buddy.pfn_to_page(pfn)
+        index = views[0].pages.index(page)
+        rule, predicted = (
+            ("D1", _kpagecount(judge, views[0], index))
+            if name == "kpagecount"
+            else ("D2", _kpageflags(judge, views[0], index, reference))
+        )
+        if (reference, candidate) != predicted:
+            return False
+        self._uses[rule] += 1
+        return True
+
+    def explains_outcome(
+        self, judge: Judge, action: str, arguments: tuple[Any, ...], reference: object, candidate: object
+    ) -> bool:
+        """Return whether a rule predicts every part on which two outcomes differ."""
+        if action != "scan" or arguments[0] not in (Scanner.KPAGECOUNT, Scanner.KPAGEFLAGS):
+            return False
+        if not isinstance(reference, tuple) or not isinstance(candidate, tuple) or len(reference) != len(candidate):
+            return False
+        start = arguments[1]
+        name = "kpagecount" if arguments[0] is Scanner.KPAGECOUNT else "kpageflags"
+        return all(
+            one == other or self.explains_page_view(judge, name, start + number, one, other)
+            for number, (one, other) in enumerate(zip(reference, candidate, strict=True))
+        )
+
+    def parting_rule(self, judge: Judge) -> str:
+        """Return "D3" when the free pages of both zones are exactly what the live references withhold, else ""."""
+        if not judge.contract.references:
+            return ""
+        withheld = [_withheld_by_page(judge.reference), _withheld_by_zspage(judge.candidate)]
+        if withheld[0] == withheld[1]:
+            return ""
+        sides = (judge.reference, judge.candidate)
+        for zone in (0, 1):
+            totals = []
+            for side, pfns in zip(sides, withheld, strict=True):
+                buddy = side.machine.buddy
+                kept = sum(1 for pfn in pfns if buddy.zone_of_pfn(pfn) == zone)
+                totals.append(buddy.zone_page_state(zone, NR_FREE_PAGES) + kept)
+            if totals[0] != totals[1]:
+                return ""
+        self._uses["D3"] += 1
+        return "D3"
+
+
+def _zspage_around(side: SideView, pfn: int) -> ZspageView | None:
+    zspage = side.target.page_owner(side.machine.buddy.pfn_to_page(pfn))
+    return side.target.zspage_view(zspage) if zspage else None
+
+
+def _kpagecount(judge: Judge, view: ZspageView, index: int) -> tuple[int, int]:
+    size = _class_size(judge, view)
+    page_size = judge.reference.machine.page_size
+    first_offset = -(-index * page_size // size) * size - index * page_size
+    return first_offset + 1, 0
+
+
+def _kpageflags(judge: Judge, view: ZspageView, index: int, reference: int) -> tuple[int, int]:
+    own = 1 << KPF_MMAP
+    if index == 0:
+        own |= 1 << KPF_PRIVATE
+    if _class_size(judge, view) == judge.reference.machine.page_size:
+        own |= 1 << KPF_OWNER_PRIVATE
+    common = reference & ~(1 << KPF_MMAP | 1 << KPF_PRIVATE | 1 << KPF_OWNER_PRIVATE)
+    return common | own, common | 1 << KPF_COMPOUND_TAIL
+
+
+def _class_size(judge: Judge, view: ZspageView) -> int:
+    for size_class in judge.reference.machine.geometry.size_classes.classes:
+        if size_class.index == view.class_index:
+            return size_class.size_bytes
+    return 1
+
+
+def _withheld_by_page(side: SideView) -> frozenset[int]:
+    """Pages with a live reference that no zspage owns any more."""
+    target, buddy = side.target, side.machine.buddy
+    return frozenset(
+        buddy.page_to_pfn(page) for page, _ in side.references.values() if not target.page_owner(page)
+    )
+
+
+def _withheld_by_zspage(side: SideView) -> frozenset[int]:
+    """Pages still tied to a zspage that is dead but for its references."""
+    target, buddy = side.target, side.machine.buddy
+    withheld: set[int] = set()
+    for page, _ in side.references.values():
+        zspage = target.page_owner(page)
+        if zspage and _is_dead(side, zspage):
+            withheld.update(buddy.page_to_pfn(component) for component in target.zspage_view(zspage).pages)
+    return frozenset(withheld)
+
+
+def _is_dead(side: SideView, zspage: int) -> bool:
+    view = side.target.zspage_view(zspage)
+    if view.inuse or view.isolated:
+        return False
+    return not any(
+        zspage in side.target.fullness_list(pool, view.class_index, group)
+        for pool in side.pools.values()
+        for group in range(4)
+    )

@@ -1,0 +1,259 @@
+"""Invariants I1 to I11: what must hold on each target by itself, at every quiescent point.
+
+In:    one side; the contract's dictionary.
+Out:   how many facts were checked, or a Violation that names the invariant and the datum.
+Never: compares two designs, changes a machine.
+Next:  I12, the drained state, in zsfuzz/execute/drain.py; the incremental halves of I5, I6, I7 and I10 are in the
+       primitives: zsfuzz/machine/locks.py, descriptor.py and buddy.py raise them at the very word.
+
+One fact a check, the values attached.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+from zsfuzz.machine.layout import NR_ZSPAGES, PAGE_OFFSET, STRUCT_PAGE_SIZE, VMEMMAP_START, ZONE_NAMES, PG_isolated
+from zsfuzz.oracle.judge import Violation
+from zsfuzz.policy.size_class import NR_ZS_FULLNESS, OBJ_ALLOCATED_TAG, get_fullness_group
+from zsfuzz.target.protocol import ClassRow, ZspageView
+
+if TYPE_CHECKING:
+    from zsfuzz.oracle.view import ContractView, SideView
+    from zsfuzz.policy.size_class import SizeClass
+
+
+def check_invariants(side: SideView, contract: ContractView) -> int:
+    """Check everything. Returns how many facts held."""
+    return Inspection(side, contract).check()
+
+
+class Inspection:
+    """One look at one side: all zspages, found through lists, handles and struct pages."""
+
+    def __init__(self, side: SideView, contract: ContractView) -> None:
+        self._side, self._contract = side, contract
+        self._target, self._machine = side.target, side.machine
+        self._classes: dict[int, SizeClass] = {
+            size_class.index: size_class for size_class in side.machine.geometry.size_classes.classes
+        }
+        self._facts = 0
+        self._rows: dict[int, dict[int, ClassRow]] = {
+            number: {row.index: row for row in self._target.zs_stats_size_show(pool)}
+            for number, pool in side.pools.items()
+        }
+        self._listed: dict[int, list[tuple[int, int, int]]] = {}
+        self._views: dict[int, ZspageView] = {}
+        self._pool_of: dict[int, int] = {}
+        self._collect()
+
+    def check(self) -> int:
+        """Check I1 to I11."""
+        self._check_zspages()
+        self._check_objects()
+        self._check_statistics()
+        self._check_pages()
+        self._check_references()
+        if name := self._side.foreign_attribute():
+            self._fail("state outside the arena", name, f"attribute {name} of the target changed since boot")
+        return self._facts
+
+    def _fail(self, rule: str, field: str, message: str) -> NoReturn:
+        raise Violation("invariant", rule, (), field, self._side, f"{rule}: {message}")
+
+    def _must(self, holds: bool, rule: str, field: str, *values: object) -> None:
+        self._facts += 1
+        if not holds:
+            self._fail(rule, field, f"{field}: {', '.join(str(value) for value in values)}")
+
+    # -- collection
+
+    def _collect(self) -> None:
+        target = self._target
+        for number, pool in self._side.pools.items():
+            for index, row in self._rows[number].items():
+                if not row.obj_allocated and not self._any_listed(pool, index):
+                    continue
+                for group in range(NR_ZS_FULLNESS):
+                    for zspage in target.fullness_list(pool, index, group):
+                        self._listed.setdefault(zspage, []).append((number, index, group))
+                        self._add(zspage, number)
+        for slot, handle in self._side.handles.items():
+            self._add(target.zspage_of(handle), self._contract.objects[slot].pool)
+        for page in self._side.pages.values():
+            if zspage := target.page_owner(page):
+                self._views.setdefault(zspage, target.zspage_view(zspage))
+
+    def _any_listed(self, pool: int, index: int) -> bool:
+        return any(self._target.fullness_list(pool, index, group) for group in range(NR_ZS_FULLNESS))
+
+    def _add(self, zspage: int, pool: int) -> None:
+        if zspage not in self._views:
+            self._views[zspage] = self._target.zspage_view(zspage)
+        if self._pool_of.setdefault(zspage, pool) != pool:
+            self._fail("I9 zspage in two pools", "pool", "a zspage is reached from two pools")
+
+    # -- I3, I4, I8's data, I9
+
+    def _check_zspages(self) -> None:
+        seen: dict[int, int] = {}
+        for zspage, view in self._views.items():
+            size_class = self._classes.get(view.class_index)
+            if size_class is None:
+                self._fail("I1 class", "class", f"no size class has index {view.class_index}")
+            self._check_shape(view, size_class)
+            self._check_lists(zspage, view, size_class)
+            self._check_free_list(view, size_class)
+            for page in view.pages:
+                self._must(page not in seen, "I9 page in two zspages", "pages", hex(page))
+                seen[page] = zspage
+                self._must(self._target.page_owner(page) == zspage, "I9 stale head", "owner", hex(page))
+        for pfn in range(self._machine.buddy.pages_count):
+            page = VMEMMAP_START + pfn * STRUCT_PAGE_SIZE
+            if page in seen or self._is_withheld(page):
+                continue
+            self._facts += 1
+            if self._target.page_owner(page) and not self._machine.buddy.is_free_buddy_page(pfn):
+                self._fail("I9 stale head", "owner", f"pfn {pfn} names a zspage that does not have it")
+
+    def _is_withheld(self, page: int) -> bool:
+        """A page of a zspage that only a speculative reference keeps."""
+        if not self._side.references:
+            return False
+        owner = self._target.page_owner(page)
+        return any(owner and owner == self._target.page_owner(held) for held, _ in self._side.references.values())
+
+    def _check_shape(self, view: ZspageView, size_class: SizeClass) -> None:
+        self._must(
+            len(view.pages) == size_class.pages_per_zspage,
+            "I9 chain length",
+            "pages",
+            len(view.pages),
+            size_class.pages_per_zspage,
+        )
+        for index, offset in enumerate(view.offsets):
+            start = index * self._machine.page_size
+            first = -(-start // size_class.size_bytes) * size_class.size_bytes - start
+            self._must(offset == first, "I11 first object offset", "offset", offset, first)
+
+    def _check_lists(self, zspage: int, view: ZspageView, size_class: SizeClass) -> None:
+        self._must(0 <= view.inuse <= size_class.objs_per_zspage, "I2 inuse", "inuse", view.inuse)
+        group = get_fullness_group(view.inuse, size_class.objs_per_zspage)
+        self._must(view.fullness == group, "I3 fullness word", "fullness", view.fullness, int(group))
+        places = self._listed.get(zspage, [])
+        if view.isolated:
+            self._must(not places, "I3 isolated zspage on a list", "list", places)
+        else:
+            expected = [(view.class_index, int(group))]
+            self._must([place[1:] for place in places] == expected, "I3 wrong list", "list", places, expected)
+        isolated = sum(1 for page in view.pages if page in self._isolated_pages())
+        self._must(view.isolated == isolated, "I10 isolated count", "isolated", view.isolated, isolated)
+
+    def _isolated_pages(self) -> frozenset[int]:
+        return frozenset(self._side.pages.values())
+
+    def _check_free_list(self, view: ZspageView, size_class: SizeClass) -> None:
+        objects = size_class.objs_per_zspage
+        free = view.free_indices
+        self._must(len(free) == objects - view.inuse, "I4 free list length", "free list", len(free), objects - view.inuse)
+        self._must(len(set(free)) == len(free), "I4 free list cycle", "free list", free)
+        tagged = [
+            index
+            for index in range(objects)
+            if self._target.object_header(view.zspage, index) & OBJ_ALLOCATED_TAG and index not in free
+        ]
+        self._must(len(tagged) == view.inuse, "I1 tagged slots", "header", len(tagged), view.inuse)
+
+    # -- I1, I2, I11
+
+    def _check_objects(self) -> None:
+        taken: dict[int, int] = {}
+        used: dict[tuple[int, int], int] = {}
+        for slot, handle in self._side.handles.items():
+            content = self._contract.objects[slot]
+            placement = self._target.placement(handle)
+            self._must(placement not in taken, "I1 two handles, one object", "placement", placement >> 32)
+            taken[placement] = slot
+            zspage = self._target.zspage_of(handle)
+            view = self._views[zspage]
+            size_class = self._classes[view.class_index]
+            index = placement & 0xFFFFFFFF
+            self._must(index < size_class.objs_per_zspage, "I1 object index", "index", index)
+            page = view.pages[min(index * size_class.size_bytes // self._machine.page_size, len(view.pages) - 1)]
+            pfn = self._machine.buddy.page_to_pfn(page)
+            self._must(pfn == placement >> 32, "I1 handle names another page", "placement", pfn, placement >> 32)
+            header = self._target.object_header(zspage, index)
+            self._must(header == handle | OBJ_ALLOCATED_TAG, "I1 header is not the handle", "header", hex(header))
+            self._must(index not in view.free_indices, "I4 live object on the free list", "free list", index)
+            room = size_class.size_bytes - (0 if size_class.huge else 8)
+            self._must(content.size <= room, "I11 slot too small", "size", content.size, room)
+            key = (content.pool, view.class_index)
+            used[key] = used.get(key, 0) + 1
+        self._check_used(used)
+
+    def _check_used(self, used: dict[tuple[int, int], int]) -> None:
+        for number, rows in self._rows.items():
+            for index, row in rows.items():
+                live = used.get((number, index), 0)
+                self._must(row.obj_used == live, "I2 OBJ_USED", "obj_used", row.obj_used, live)
+
+    def _check_statistics(self) -> None:
+        inuse: dict[tuple[int, int], int] = {}
+        zspages: dict[tuple[int, int], int] = {}
+        pages: dict[int, int] = {}
+        for zspage, view in self._views.items():
+            number = self._pool_of.get(zspage, -1)
+            key = (number, view.class_index)
+            inuse[key] = inuse.get(key, 0) + view.inuse
+            zspages[key] = zspages.get(key, 0) + 1
+            pages[number] = pages.get(number, 0) + len(view.pages)
+        if -1 in pages:  # isolated and empty: no handle and no list names its pool
+            return
+        for number, rows in self._rows.items():
+            for index, row in rows.items():
+                key = (number, index)
+                objects = zspages.get(key, 0) * self._classes[index].objs_per_zspage
+                self._must(row.obj_used == inuse.get(key, 0), "I2 sum of inuse", "inuse", row.obj_used, inuse.get(key))
+                self._must(row.obj_allocated == objects, "I2 OBJ_ALLOCATED", "obj_allocated", row.obj_allocated, objects)
+            total = self._target.zs_get_total_pages(self._side.pools[number])
+            self._must(total == pages.get(number, 0), "I2 pages_allocated", "pages", total, pages.get(number, 0))
+
+    # -- I5, I6, I7, I10
+
+    def _check_pages(self) -> None:
+        buddy = self._machine.buddy
+        by_zone = [0, 0]
+        for view in self._views.values():
+            for page in view.pages:
+                by_zone[buddy.zone_of_pfn(buddy.page_to_pfn(page))] += 1
+        for zone, pages in enumerate(by_zone):
+            counter = buddy.zone_page_state(zone, NR_ZSPAGES)
+            self._must(counter == pages, "I7 NR_ZSPAGES", "nr_zspages", ZONE_NAMES[zone], counter, pages)
+        isolated = self._isolated_pages()
+        load = self._machine.load
+        for pfn in range(buddy.pages_count):
+            page = VMEMMAP_START + pfn * STRUCT_PAGE_SIZE
+            flags = load(page)
+            self._facts += 1
+            if flags & 1:
+                self._fail("I5 page locked at quiescence", "PG_locked", f"pfn {pfn} is locked and nobody runs")
+            if (flags >> PG_isolated & 1) != (page in isolated):
+                self._fail("I10 isolated flag", "PG_isolated", f"pfn {pfn} is on no list of the core, or lost its flag")
+
+    def _check_references(self) -> None:
+        """I6: one for the owner, one an isolation, one a live scanner reference, one a memory error."""
+        isolated = self._isolated_pages()
+        held = [head for _, head in self._side.references.values()]
+        d = self._side.d
+        for view in self._views.values():
+            heads = dict.fromkeys(d.compound_head(page) for page in view.pages)
+            for head in heads:
+                pages = [page for page in view.pages if d.compound_head(page) == head]
+                wanted = 1 + sum(1 for page in pages if page in isolated) + held.count(head)
+                count, poisoned = d.page_ref_count(head), sum(1 for page in pages if d.PageHWPoison(page))
+                frames = sum(d.page_ref_count(page) - 1 for page in pages if page != head)
+                self._must(
+                    count + frames == wanted + poisoned, "I6 reference count", "_refcount", count, frames, wanted, poisoned
+                )
+                if not head & PAGE_OFFSET == PAGE_OFFSET:
+                    self._fail("I9 stale head", "compound_head", f"head {head:#x} is no kernel address")

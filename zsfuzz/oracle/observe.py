@@ -1,0 +1,143 @@
+"""Observation: the projections of a target's state that two targets must agree on.
+
+In:    two sides at a quiescent point.
+Out:   nothing, or a Violation naming the datum.
+Never: an address of a zspage or a handle: those belong to each side alone.
+Next:  where pages may look different to a scanner: zsfuzz/oracle/expected.py.
+
+Cheap things are compared after every step (counters), placements when an object may have moved, everything at the
+cadence. The order of the comparisons is from the foundation up, so that one bug shows under one name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from zsfuzz.machine.layout import MIGRATE_TYPES, NR_VM_ZONE_STAT_ITEMS, STRUCT_PAGE_SIZE, VMSTAT_NAMES, ZONE_NAMES
+from zsfuzz.machine.scanners.kpage import kpagecount, kpageflags
+from zsfuzz.policy.size_class import NR_ZS_FULLNESS
+from zsfuzz.target.protocol import ZS_MM_RO
+
+if TYPE_CHECKING:
+    from zsfuzz.oracle.judge import Judge
+    from zsfuzz.oracle.view import SideView
+
+
+def compare_counters(judge: Judge) -> None:
+    """Compare every zone counter."""
+    reference, candidate = judge.reference.machine.buddy.vmstat(), judge.candidate.machine.buddy.vmstat()
+    if reference == candidate or judge.parts():
+        return
+    for number, (left, right) in enumerate(zip(reference, candidate, strict=True)):
+        if left != right:
+            zone, item = divmod(number, NR_VM_ZONE_STAT_ITEMS)
+            judge.diverged("zone counter", (), VMSTAT_NAMES[item], f"{ZONE_NAMES[zone]} {left}", f"{right}")
+
+
+def compare_placements(judge: Judge) -> None:
+    """Compare where every live object is."""
+    left, right = judge.reference, judge.candidate
+    reference = [left.target.placement(handle) for handle in left.handles.values()]
+    candidate = [right.target.placement(handle) for handle in right.handles.values()]
+    if reference == candidate or judge.parts():
+        return
+    for slot, one, other in zip(left.handles, reference, candidate, strict=True):
+        if one != other:
+            field = "pfn" if one >> 32 != other >> 32 else "object index"
+            judge.diverged("placement", (), field, f"h{slot} at {_place(one)}", f"h{slot} at {_place(other)}")
+
+
+def _place(placement: int) -> str:
+    return f"pfn {placement >> 32} object {placement & 0xFFFFFFFF}"
+
+
+def compare_everything(judge: Judge) -> None:
+    """Compare the whole observation."""
+    compare_counters(judge)
+    if judge.parted:
+        return
+    compare_placements(judge)
+    for pool in judge.reference.pools:
+        _compare_pool(judge, pool)
+    _compare_contents(judge)
+    _compare_free_lists(judge)
+    _compare_page_views(judge)
+
+
+def _compare_pool(judge: Judge, number: int) -> None:
+    sides = (judge.reference, judge.candidate)
+    pools = [side.pools[number] for side in sides]
+    targets = [side.target for side in sides]
+    for name in ("zs_get_total_pages", "zs_pool_stats", "isolated_zspages"):
+        values = [getattr(target, name)(pool) for target, pool in zip(targets, pools, strict=True)]
+        if values[0] != values[1]:
+            judge.diverged("pool statistics", (), name, values[0], values[1])
+    rows = [target.zs_stats_size_show(pool) for target, pool in zip(targets, pools, strict=True)]
+    if rows[0] != rows[1]:
+        for one, other in zip(rows[0], rows[1], strict=True):
+            for field in one.__slots__:
+                if getattr(one, field) != getattr(other, field):
+                    judge.diverged("class statistics", (), field, one, other)
+    for row in rows[0]:
+        if row.obj_allocated:
+            _compare_class(judge, number, row.index)
+
+
+def _compare_class(judge: Judge, number: int, class_index: int) -> None:
+    for group in range(NR_ZS_FULLNESS):
+        lists = []
+        for side in (judge.reference, judge.candidate):
+            members = side.target.fullness_list(side.pools[number], class_index, group)
+            lists.append([side.target.zspage_view(zspage) for zspage in members])
+        if [view.pages for view in lists[0]] != [view.pages for view in lists[1]]:
+            pages = [[_pfns(judge.reference, view.pages) for view in views] for views in lists]
+            judge.diverged("fullness list", (), f"group {group}", pages[0], pages[1])
+        for one, other in zip(lists[0], lists[1], strict=True):
+            for field in ("fullness", "inuse", "isolated", "offsets", "free_indices"):
+                if getattr(one, field) != getattr(other, field):
+                    judge.diverged("zspage", (), field, getattr(one, field), getattr(other, field))
+
+
+def _pfns(side: SideView, pages: tuple[int, ...]) -> list[int]:
+    return [side.machine.buddy.page_to_pfn(page) for page in pages]
+
+
+def _compare_contents(judge: Judge) -> None:
+    """Map, read and unmap every object, as a user would."""
+    for slot, content in judge.contract.objects.items():
+        addresses = []
+        for side in (judge.reference, judge.candidate):
+            addresses.append(side.target.zs_map_object(side.pools[content.pool], side.handles[slot], ZS_MM_RO))
+        judge.contents(slot, content, 0, content.size, (addresses[0], addresses[1]))
+        for side in (judge.reference, judge.candidate):
+            side.target.zs_unmap_object(side.pools[content.pool], side.handles[slot])
+
+
+def _compare_free_lists(judge: Judge) -> None:
+    buddies = [side.machine.buddy for side in (judge.reference, judge.candidate)]
+    for zone in range(len(ZONE_NAMES)):
+        for order in range(buddies[0].max_order):
+            for migratetype in range(MIGRATE_TYPES):
+                lists = [buddy.free_blocks(zone, order, migratetype) for buddy in buddies]
+                if lists[0] != lists[1]:
+                    judge.diverged("free list", (), "order", lists[0], lists[1])
+
+
+def _compare_page_views(judge: Judge) -> None:
+    """Compare what scanners read of each pfn. Equal struct pages that are no tails look equal by construction."""
+    left, right = judge.reference.machine, judge.candidate.machine
+    start = left.memory.shadowed_words << 3
+    right_start = right.memory.shadowed_words << 3
+    one, other = left.memory.arena, right.memory.arena
+    for pfn in range(left.buddy.pages_count):
+        at = pfn * STRUCT_PAGE_SIZE
+        mine = one[start + at : start + at + STRUCT_PAGE_SIZE]
+        if mine != other[right_start + at : right_start + at + STRUCT_PAGE_SIZE] or mine[8] & 1:
+            _compare_page_view(judge, pfn)
+
+
+def _compare_page_view(judge: Judge, pfn: int) -> None:
+    for name, view in (("kpageflags", kpageflags), ("kpagecount", kpagecount)):
+        reference, candidate = view(judge.reference.machine, pfn), view(judge.candidate.machine, pfn)
+        if reference != candidate and not judge.expected.explains_page_view(judge, name, pfn, reference, candidate):
+            judge.diverged("scanner view", (name,), "value", f"pfn {pfn}: {reference:#x}", f"{candidate:#x}")

@@ -1,0 +1,104 @@
+"""Rewrite: operations with other slots, or with sizes for another page size.
+
+In:    an operation or steps; what to put in place of what.
+Out:   new operations; the old ones are frozen values.
+Never: a choice what to rewrite: that is a mutation's (zsfuzz/engine/mutate.py) or a shrinking pass's
+       (zsfuzz/minimize/slots.py).
+Next:  which argument is a slot of which space: FIELDS in zsfuzz/program/limits.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from enum import Enum
+from typing import Any
+
+from zsfuzz.policy.size_class import ZS_HANDLE_SIZE
+from zsfuzz.program.limits import BYSTANDER_SLOT, FIELDS, HANDLE, PAGE, PAGE_SLOT, PAGES, POOL, REF_SLOT, Kind
+from zsfuzz.program.ops import Component, IsolatedPage, Malloc, Operation, PageName, Pfn
+
+
+class Space(Enum):
+    """The number spaces in which a program names what it made."""
+
+    HANDLE = "h"
+    PAGE = "p"
+    REF = "r"
+    BYSTANDER = "b"
+    POOL = "z"
+
+
+SPACE_OF_KIND: dict[Kind, Space] = {
+    HANDLE: Space.HANDLE,
+    PAGE_SLOT: Space.PAGE,
+    REF_SLOT: Space.REF,
+    BYSTANDER_SLOT: Space.BYSTANDER,
+    POOL: Space.POOL,
+}
+
+
+def slots_of(operation: Operation) -> Iterator[tuple[Space, int]]:
+    """Yield (space, slot) of every name in an operation, in the order of its arguments."""
+    for name, kind in FIELDS[type(operation)]:
+        value = getattr(operation, name)
+        space = SPACE_OF_KIND.get(kind)
+        if space is not None:
+            yield space, value
+        elif kind == PAGE:
+            yield from _slots_of_page(value)
+        elif kind == PAGES:
+            for page in value:
+                yield from _slots_of_page(page)
+
+
+def _slots_of_page(page: PageName) -> Iterator[tuple[Space, int]]:
+    match page:
+        case Component(slot, _):
+            yield Space.HANDLE, slot
+        case IsolatedPage(page_slot):
+            yield Space.PAGE, page_slot
+        case Pfn():
+            pass
+
+
+def renamed(operation: Operation, space: Space, names: Mapping[int, int]) -> Operation:
+    """Return the operation with the slots of one space renamed; those that `names` lacks stay."""
+    changes: dict[str, Any] = {}
+    for name, kind in FIELDS[type(operation)]:
+        value = getattr(operation, name)
+        after: Any = value
+        if SPACE_OF_KIND.get(kind) is space:
+            after = names.get(value, value)
+        elif kind == PAGE:
+            after = _renamed_page(value, space, names)
+        elif kind == PAGES:
+            after = tuple([_renamed_page(page, space, names) for page in value])
+        if after != value:
+            changes[name] = after
+    return replace(operation, **changes) if changes else operation
+
+
+def _renamed_page(page: PageName, space: Space, names: Mapping[int, int]) -> PageName:
+    match page:
+        case Component(slot, index):
+            return Component(names.get(slot, slot), index) if space is Space.HANDLE else page
+        case IsolatedPage(page_slot):
+            return IsolatedPage(names.get(page_slot, page_slot)) if space is Space.PAGE else page
+        case Pfn():
+            return page
+
+
+def rescaled(operation: Operation, page_size_before: int, page_size_after: int) -> Operation:
+    """Return a malloc whose slot fills the same part of a page as before; any other operation as it is.
+
+    page_size_before, page_size_after: bytes, powers of two. Requests of a whole page and more keep their
+    distance from the page size.
+    """
+    if page_size_before == page_size_after or not isinstance(operation, Malloc):
+        return operation
+    size = operation.size
+    if size >= page_size_before:
+        return replace(operation, size=size - page_size_before + page_size_after)
+    slot_bytes = (size + ZS_HANDLE_SIZE) * page_size_after // page_size_before
+    return replace(operation, size=max(min(size, 1), slot_bytes - ZS_HANDLE_SIZE))

@@ -322,7 +322,6 @@ class Migration(Compaction):
             self.k.list_del(entry)
             self.free_spliced_zspage(pool, entry - ZSPAGE_LIST)
             entry = following
-        self.k.INIT_LIST_HEAD(head)
 
     def splice_empty_zspages(self, pool: int, head: int) -> None:
         """Take the EMPTY zspages of every class. Source: async_free_zspage(), v5.10. Strays: no."""

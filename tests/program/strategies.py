@@ -37,7 +37,7 @@ def operations() -> st.SearchStrategy[ops.Operation]:
         st.builds(ops.Free, _SLOTS),
         st.builds(ops.Map, _SLOTS, st.sampled_from(ops.MapMode)),
         st.builds(ops.Unmap, _SLOTS),
-        st.builds(ops.Write, _SLOTS, _WORDS32, _WORDS32, _WORDS32),
+        st.builds(ops.Write, _SLOTS, _WORDS32, _WORDS32, st.integers(0, 255)),
         st.builds(ops.Read, _SLOTS, _WORDS32, _WORDS32),
         st.builds(ops.Compact, _POOLS),
         st.builds(ops.Shrink, st.sampled_from(ops.ShrinkKind), _POOLS),

@@ -26,7 +26,8 @@ def rows(first_cell: str) -> list[list[str]]:
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    return [content for name, content in fenced if name == language]
 
 
 def word_of(operation: type[ops.Operation]) -> str:

@@ -214,6 +214,7 @@ def test_a_bad_head_is_refused_with_its_line(written: str, line: int, reason: st
         ("map h1 rx", "a map mode must be one of ro, wo, rw, not 'rx'"),
         ("write h1 8 16 0", "an OFFSET+LENGTH is missing"),
         ("write h1 8+4294967296 0", "a length must be a whole number from 0 to 4294967295"),
+        ("write h1 8+16 0x100", "a pattern must be a whole number from 0 to 255, not 256"),
         ("p0 = isolate h1", "a component index must be a whole number, not ''"),
         ("p0 = isolate h1.", "a component index must be a whole number, not ''"),
         ("p0 = isolate h1.1.1", "a component index must be a whole number, not '1.1'"),

@@ -13,8 +13,9 @@ import sys
 from pathlib import Path
 
 from zsfuzz.campaign.files import write_program
-from zsfuzz.cli import options, programs, status
+from zsfuzz.cli import options, status
 from zsfuzz.cli.output import Output
+from zsfuzz.corpus.store import SUFFIXES
 from zsfuzz.errors import UsageError
 from zsfuzz.program.files import load_program
 from zsfuzz.program.limits import MAX_FILE_BYTES
@@ -48,7 +49,7 @@ def output_path(word: str) -> Path:
     path = Path(word)
     if path.is_dir():
         raise UsageError(f"-o {word}: that is a folder; name a file that ends in .zst or .zsf")
-    if path.suffix not in programs.SUFFIXES:
+    if path.suffix not in SUFFIXES:
         raise UsageError(f"-o {word}: the ending says the form: .zst is text, .zsf packed")
     return path
 

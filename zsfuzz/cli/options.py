@@ -16,7 +16,7 @@ from typing import NoReturn, Protocol
 
 from zsfuzz.campaign.running import Choice
 from zsfuzz.cli.output import Output
-from zsfuzz.cli.programs import SUFFIXES
+from zsfuzz.corpus.store import SUFFIXES
 from zsfuzz.errors import UsageError
 
 

@@ -140,6 +140,10 @@ class CoverageEngine:
         if shorter and set(result.features).issuperset(parent.features):
             parent.program = program
 
+    def corpus(self) -> tuple[Program, ...]:
+        """Return the programs that are mutated, in the order in which they came."""
+        return tuple([entry.program for entry in self._entries])
+
     def statistics(self) -> Mapping[str, int]:
         """Return counts: programs by origin, entries of the corpus, features seen."""
         return {**self._counts, "entries": len(self._entries), "features": len(self._seen)}

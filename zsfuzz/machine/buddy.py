@@ -75,6 +75,7 @@ class Buddy:
         zone_pages: tuple[int, int],
     ) -> None:
         self._memory = memory
+        self._memmap_word = memory.memmap_word
         self._words = memory.words
         self._halves = memory.halves
         self._failure = failure
@@ -130,7 +131,7 @@ class Buddy:
     # -- names of places
 
     def _page_word(self, pfn: int) -> int:
-        return self._memory.memmap_word + (pfn << 3)
+        return self._memmap_word + (pfn << 3)
 
     def pfn_to_page(self, pfn: int) -> int:
         """Return the struct page address of a frame. Errors: Report for a pfn outside the memmap."""
@@ -280,6 +281,7 @@ class Buddy:
         movable = gfp & GFP_MOVABLE
         zones = (ZONE_MOVABLE, ZONE_NORMAL) if movable and gfp & GFP_HIGHMEM else (ZONE_NORMAL,)
         migratetype = MIGRATE_MOVABLE if movable else MIGRATE_UNMOVABLE
+        zones = zones if self.zone_end[ZONE_MOVABLE] > self.zone_start[ZONE_MOVABLE] else (ZONE_NORMAL,)
         for zone in zones:
             while (pfn := self._rmqueue(zone, order, migratetype)) >= 0:
                 if self._prep_new_pages(pfn, order, compound):
@@ -317,11 +319,12 @@ class Buddy:
 
     def _prep_new_pages(self, first: int, order: int, compound: bool) -> bool:
         """Check and initialise a block. Returns False when a poisoned page makes it unusable: it is dropped."""
-        if any(self._check_new_page(first + offset) for offset in range(1 << order)):
-            return False
-        for pfn in range(first, first + (1 << order)):
-            page = self._page_word(pfn)
-            self._words[page + _PRIVATE] = 0
+        pfns = range(first, first + (1 << order))
+        for pfn in pfns:
+            if self._check_new_page(pfn):
+                return False
+        for pfn in pfns:
+            self._words[self._page_word(pfn) + _PRIVATE] = 0
             self._memory.frame_allocated(pfn)
         self._halves[(self._page_word(first) + _MAPCOUNT_REF) * 2 + 1] = 1
         if compound:
@@ -386,7 +389,7 @@ class Buddy:
             )
         if words[head + _FLAGS] >> PG_hwpoison & 1 and not order:
             return False
-        if self.is_free_buddy_page(first):
+        if self._memory.frame_is_free(first):
             raise Report("memory", "double free page", "", f"pfn {first} is free already")
         for offset in range(1, 1 << order):
             self._free_tail_page(first, first + offset)
@@ -440,8 +443,11 @@ class Buddy:
         """Merge a block with its free buddies and put it on the list of its pageblock's migrate type."""
         zone = self.zone_of_pfn(pfn)
         self._words[self._vmstat + zone * NR_VM_ZONE_STAT_ITEMS + NR_FREE_PAGES] += 1 << order
+        halves, memmap = self._halves, self._memmap_word
         while order < self.max_order - 1:
             buddy = pfn ^ (1 << order)
+            if not buddy < self.pages_count or halves[(memmap + (buddy << 3) + _MAPCOUNT_REF) * 2] != _FREE_TYPE:
+                break
             if not self._mergeable(zone, pfn, buddy, order):
                 break
             self._del_from_free_list(buddy)
@@ -452,7 +458,7 @@ class Buddy:
     def _mergeable(self, zone: int, pfn: int, buddy: int, order: int) -> bool:
         if not self.zone_start[zone] <= buddy or buddy + (1 << order) > self.zone_end[zone]:
             return False
-        if not self.is_buddy(buddy) or self.buddy_order(buddy) != order:
+        if self.buddy_order(buddy) != order:
             return False
         if order >= self.pageblock_order:
             mine, other = self.get_pageblock_migratetype(pfn), self.get_pageblock_migratetype(buddy)

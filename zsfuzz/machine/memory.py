@@ -134,6 +134,10 @@ class Memory:
         self.arena[start : start + self.page_size] = self._frame_poison
         self.shadow[start >> 3 : (start + self.page_size) >> 3] = self._frame_shadow_free
 
+    def frame_is_free(self, pfn: int) -> bool:
+        """Return whether a frame is poisoned as free."""
+        return self.shadow[pfn << self.page_shift >> 3] == KASAN_FREE_PAGE
+
     def frame_allocated(self, pfn: int) -> None:
         """Make one frame accessible; its bytes count as not yet written."""
         start = pfn << self.page_shift

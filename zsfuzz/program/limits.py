@@ -33,7 +33,7 @@ MAX_COMPONENT = (1 << 20) - 1  # taken modulo the pages of the zspage
 MAX_POOL = 3
 MAX_SIZE = (1 << 64) - 1  # size_t: what zs_malloc() has to refuse is part of the test
 MAX_OFFSET = (1 << 32) - 1  # clipped to the object
-MAX_PATTERN = (1 << 32) - 1
+MAX_PATTERN = 255
 MAX_PFN = 1 << 20  # clipped to the memory; itself allowed as the end of a range
 MAX_BYSTANDER_ORDER = 10  # MAX_ORDER - 1 of include/linux/mmzone.h, v5.10
 MAX_ORDINAL = (1 << 20) - 1
@@ -193,6 +193,9 @@ FIELDS: dict[type[ops.Operation], tuple[tuple[str, Kind], ...]] = {o: _named(o) 
 """Name and kind of every argument, in field order. An operation left out, or a field, fails at import."""
 
 
+_RANGED = (ops.CompactZone, ops.Offline, ops.Online, ops.Contig, ops.Scan)
+
+
 class StepChecker:
     """Counts and checks the steps of one program in the order in which they come."""
 
@@ -218,7 +221,7 @@ class StepChecker:
             reason = kind.refusal(getattr(step, name))
             if reason is not None:
                 raise Malformed(reason)
-        if isinstance(step, ops.CompactZone | ops.Offline | ops.Online | ops.Contig | ops.Scan):
+        if isinstance(step, _RANGED):
             self._check_range(step.start, step.end)
         elif isinstance(step, ops.Migrate):
             self._count_page_names(len(step.pages))

@@ -1,0 +1,17 @@
+"""The legacy struct-page allocator: zsmalloc of Linux 5.10, byte for byte in a simulated memory map.
+
+In:    a Kernel of zsfuzz/machine/machine.py.
+Out:   TARGETS and FAULTS, as zsfuzz/target/registry.py asks for them.
+Never: imports the other allocator.
+Next:  reference/zsmalloc.py.
+"""
+
+from __future__ import annotations
+
+from reference.faults import FAULTS
+from reference.zsmalloc import Zsmalloc
+from zsfuzz.target.protocol import Target
+
+TARGETS: dict[str, type[Target]] = {Zsmalloc.name: Zsmalloc}
+
+__all__ = ["FAULTS", "TARGETS", "Zsmalloc"]

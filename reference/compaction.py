@@ -5,8 +5,8 @@ Out:   Compaction: fuller zspages, and pages given back.
 Never: moves a page (that is migration), waits for a pinned object.
 Next:  migration of pages in reference/migration.py.
 
-An object that a user has mapped is pinned and stays. A zspage under compaction is off its list and not isolated: that
-is how zs_page_isolate() knows to leave it alone.
+An object that a user has mapped is pinned and stays. A zspage under compaction is off its list and not
+isolated: that is how zs_page_isolate() knows to leave it alone.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ class Compaction(Lifetime):
 
     def class_of(self, pool: int, class_idx: int) -> int:
         """Return pool->size_class[class_idx], 0 in a pool that was never finished."""
-        return self.k.load(pool + POOL_SIZE_CLASS + class_idx * 8)
+        return self.load(pool + POOL_SIZE_CLASS + class_idx * 8)
 
     # -- one zspage into another
 
     def migrate_zspage(self, size_class: int, cc: ZsCompactControl) -> bool:
         """Move live objects of the source to the destination. Returns whether the source was read to its end.
 
-        False: the destination is full; cc says where to go on. Source: migrate_zspage(), v5.10. Strays: True for 0,
-        False for -ENOMEM; cc is kept up to date on the way, and nobody else sees it.
+        False: the destination is full; cc says where to go on. Source: migrate_zspage(), v5.10. Strays: True
+        for 0, False for -ENOMEM; cc is kept up to date on the way, and nobody else sees it.
         """
         while True:
             handle, cc.obj_idx = self.find_alloced_obj(size_class, cc.s_page, cc.obj_idx)
@@ -118,11 +118,14 @@ class Compaction(Lifetime):
         self.check_not_isolated(zspage, "putback_zspage")
         fullness = self.get_fullness_group(size_class, zspage)
         self.insert_zspage(size_class, zspage, fullness)
-        self.set_zspage_mapping(zspage, self.k.load32(size_class + CLASS_INDEX), fullness)
+        self.set_zspage_mapping(zspage, self.load32(size_class + CLASS_INDEX), fullness)
         return fullness
 
     def check_not_isolated(self, zspage: int, caller: str) -> None:
-        """Errors: Report for an isolated zspage. Source: VM_BUG_ON(is_zspage_isolated()), v5.10. Strays: no."""
+        """Errors: Report for an isolated zspage.
+
+        Source: VM_BUG_ON(is_zspage_isolated()), v5.10. Strays: no.
+        """
         if self.is_zspage_isolated(zspage):
             self.k.BUG("VM_BUG_ON is_zspage_isolated", caller, "a zspage in hand is isolated")
 
@@ -134,8 +137,8 @@ class Compaction(Lifetime):
         obj_used = self.zs_stat_get(size_class, OBJ_USED)
         if obj_allocated <= obj_used:
             return 0
-        wasted = (obj_allocated - obj_used) // self.k.load32(size_class + CLASS_OBJS_PER_ZSPAGE)
-        return wasted * self.k.load32(size_class + CLASS_PAGES_PER_ZSPAGE)
+        wasted = (obj_allocated - obj_used) // self.load32(size_class + CLASS_OBJS_PER_ZSPAGE)
+        return wasted * self.load32(size_class + CLASS_PAGES_PER_ZSPAGE)
 
     def compact_class(self, pool: int, size_class: int) -> int:
         """Compact one class; return the pages freed, those left to the worker included.
@@ -184,10 +187,13 @@ class Compaction(Lifetime):
         if self.putback_zspage(size_class, src_zspage) != ZS_EMPTY:
             return 0
         self.free_zspage(pool, size_class, src_zspage)
-        return self.k.load32(size_class + CLASS_PAGES_PER_ZSPAGE)
+        return self.load32(size_class + CLASS_PAGES_PER_ZSPAGE)
 
     def zs_compact(self, pool: int) -> int:
-        """Compact every class, largest first; return the pages freed. Source: zs_compact(), v5.10. Strays: no."""
+        """Compact every class, largest first; return the pages freed.
+
+        Source: zs_compact(), v5.10. Strays: no.
+        """
         pages_freed = 0
         for class_idx in reversed(self.class_indices):
             pages_freed += self.compact_class(pool, self.class_of(pool, class_idx))
@@ -199,5 +205,10 @@ class Compaction(Lifetime):
         return self.zs_compact(pool) or SHRINK_STOP
 
     def zs_shrinker_count(self, pool: int) -> int:
-        """Return the pages that compaction could free, read without locks. Source: zs_shrinker_count(), v5.10."""
-        return sum(self.zs_can_compact(self.class_of(pool, class_idx)) for class_idx in reversed(self.class_indices))
+        """Return the pages that compaction could free, read without locks.
+
+        Source: zs_shrinker_count(), v5.10.
+        """
+        return sum(
+            self.zs_can_compact(self.class_of(pool, class_idx)) for class_idx in reversed(self.class_indices)
+        )

@@ -9,9 +9,10 @@ Next:  who reads the zspage's words: reference/zspage.py; the pool's: reference/
                       [ packed | inuse | freeobj | first_page | list | lock ]        48 bytes
     packed word        bits 0-1 fullness, 2-10 class, 11-13 isolated, 14-21 magic
 
-Source: mm/zsmalloc.c, v5.10.223, compiled for x86-64 with CONFIG_COMPACTION. Strays: without compaction the lock word is
-still there, unused; a pool has no name, its shrinker is one word, it keeps the worker's local list head (one worker a
-pool runs at a time), and size_class[] stands last in it, because its length depends on the geometry; spinlocks are 8 bytes, which moves nothing (the kernel pads there).
+Source: mm/zsmalloc.c, v5.10.223, compiled for x86-64 with CONFIG_COMPACTION. Strays: without compaction the
+lock word is still there, unused; a pool has no name, its shrinker is one word, it keeps the worker's local
+list head (one worker a pool runs at a time), and size_class[] stands last in it, because its length depends
+on the geometry; spinlocks are 8 bytes, which moves nothing (the kernel pads there).
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ Out:   Lifetime: alloc_zspage(), free_zspage() and what they are made of.
 Never: decides when: that is zs_malloc()'s, zs_free()'s, the compactor's and the worker's business.
 Next:  the compactor in reference/compaction.py; the worker, async_free_zspage(), in reference/migration.py.
 
-A zspage may be freed only with every one of its page locks held, for a lock is what keeps it alive under the core's
-isolation. Where one is taken, freeing is left to the worker.
+A zspage may be freed only with every one of its page locks held, for a lock is what keeps it alive under the
+core's isolation. Where one is taken, freeing is left to the worker.
 """
 
 from __future__ import annotations
@@ -39,18 +39,22 @@ class Lifetime(Objects):
     # -- allocation
 
     def cache_alloc_zspage(self, pool: int) -> int:
-        """Return a struct zspage, its bytes undefined; 0 without memory. Source: cache_alloc_zspage(), v5.10."""
-        return self.k.kmem_cache_alloc(self.k.load(pool + POOL_ZSPAGE_CACHEP))
+        """Return a struct zspage, its bytes undefined; 0 without memory.
+
+        Source: cache_alloc_zspage(), v5.10.
+        """
+        return self.k.kmem_cache_alloc(self.load(pool + POOL_ZSPAGE_CACHEP))
 
     def cache_free_zspage(self, pool: int, zspage: int) -> None:
         """Free a struct zspage. Source: cache_free_zspage(), v5.10. Strays: no."""
-        self.k.kmem_cache_free(self.k.load(pool + POOL_ZSPAGE_CACHEP), zspage)
+        self.k.kmem_cache_free(self.load(pool + POOL_ZSPAGE_CACHEP), zspage)
 
     def page_gfp(self, gfp: int) -> int:
-        """Return the gfp mask for component pages: pages that nobody can migrate must not be asked for as movable.
+        """Return the gfp mask for component pages: pages that nobody can migrate must not be asked for as
+        movable.
 
-        Source: alloc_zspage(), v6.17 (694d6b99923e). Strays: 5.10 passes the caller's mask on, which puts unmovable
-        pages into ZONE_MOVABLE where compaction is off.
+        Source: alloc_zspage(), v6.17 (694d6b99923e). Strays: 5.10 passes the caller's mask on, which puts
+        unmovable pages into ZONE_MOVABLE where compaction is off.
         """
         return gfp if self.k.compaction_enabled else gfp & ~GFP_MOVABLE
 
@@ -63,11 +67,11 @@ class Lifetime(Objects):
         if not zspage:
             return 0
         self.k.memset(zspage, 0, SIZEOF_ZSPAGE)
-        packed = self.k.load32(zspage + ZSPAGE_PACKED) & ~(MAGIC_MASK << MAGIC_SHIFT)
-        self.k.store32(zspage + ZSPAGE_PACKED, packed | ZSPAGE_MAGIC << MAGIC_SHIFT)
+        packed = self.load32(zspage + ZSPAGE_PACKED) & ~(MAGIC_MASK << MAGIC_SHIFT)
+        self.store32(zspage + ZSPAGE_PACKED, packed | ZSPAGE_MAGIC << MAGIC_SHIFT)
         self.migrate_lock_init(zspage)
         pages: list[int] = []
-        for _ in range(self.k.load32(size_class + CLASS_PAGES_PER_ZSPAGE)):
+        for _ in range(self.load32(size_class + CLASS_PAGES_PER_ZSPAGE)):
             page = self.k.alloc_page(self.page_gfp(gfp))
             if not page:
                 self.undo_alloc_pages(pages)
@@ -109,14 +113,18 @@ class Lifetime(Objects):
             previous = page
 
     def is_huge_class(self, size_class: int) -> bool:
-        """Return whether the class has one object in one page. Source: create_page_chain(), v5.10. Strays: no."""
-        objs_per_zspage = self.k.load32(size_class + CLASS_OBJS_PER_ZSPAGE)
-        return objs_per_zspage == 1 and self.k.load32(size_class + CLASS_PAGES_PER_ZSPAGE) == 1
+        """Return whether the class has one object in one page.
+
+        Source: create_page_chain(), v5.10. Strays: no.
+        """
+        objs_per_zspage = self.load32(size_class + CLASS_OBJS_PER_ZSPAGE)
+        return objs_per_zspage == 1 and self.load32(size_class + CLASS_PAGES_PER_ZSPAGE) == 1
 
     def find_get_zspage(self, size_class: int) -> int:
         """Return the zspage to allocate from, 0 for none: ALMOST_FULL before ALMOST_EMPTY before EMPTY.
 
-        An EMPTY one may be waiting for the worker; it is revived. Source: find_get_zspage(), v5.10. Strays: no.
+        An EMPTY one may be waiting for the worker; it is revived. Source: find_get_zspage(), v5.10. Strays:
+        no.
         """
         for fullness in (2, 1, 0):
             zspage = self.first_zspage_of_group(size_class, fullness)
@@ -127,7 +135,8 @@ class Lifetime(Objects):
     # -- freeing
 
     def trylock_zspage(self, zspage: int) -> tuple[int, ...]:
-        """Lock every component page, or none. Returns what unlock_page() wants, in chain order; () for failure.
+        """Lock every component page, or none. Returns what unlock_page() wants, in chain order; () for
+        failure.
 
         Source: trylock_zspage(), v5.10. Strays: returns the locks instead of 1 or 0.
         """
@@ -165,28 +174,33 @@ class Lifetime(Objects):
         self.free_zspage_locked(pool, size_class, zspage, locks)
 
     def check_unused(self, zspage: int, caller: str) -> None:
-        """Errors: Report for a zspage in use. Source: VM_BUG_ON in free_zspage() and __free_zspage(), v5.10."""
+        """Errors: Report for a zspage in use.
+
+        Source: VM_BUG_ON in free_zspage() and __free_zspage(), v5.10.
+        """
         if self.get_zspage_inuse(zspage):
             self.k.BUG("VM_BUG_ON inuse", caller, "a zspage with live objects is freed")
 
     def free_zspage_locked(self, pool: int, size_class: int, zspage: int, locks: tuple[int, ...]) -> None:
         """Let every page go and free the zspage. locks: of its pages, in chain order.
 
-        Called with class->lock held. Errors: Report for a zspage in use or not EMPTY, or for an unlocked page.
-        Source: __free_zspage(), v5.10. Strays: CLASS_EMPTY is the caller's business, as there.
+        Called with class->lock held. Errors: Report for a zspage in use or not EMPTY, or for an unlocked
+        page. Source: __free_zspage(), v5.10. Strays: CLASS_EMPTY is the caller's business, as there.
         """
         _, fullness = self.get_zspage_mapping(zspage)
         self.check_unused(zspage, "__free_zspage")
         if fullness != ZS_EMPTY:
-            self.k.BUG("VM_BUG_ON fg != ZS_EMPTY", "__free_zspage", f"fullness of a freed zspage is {fullness}")
+            self.k.BUG(
+                "VM_BUG_ON fg != ZS_EMPTY", "__free_zspage", f"fullness of a freed zspage is {fullness}"
+            )
         page, number = self.get_first_page(zspage), 0
         while page:
             following = self.get_next_page(page)
             self.free_component(page, locks[number] if number < len(locks) else 0)
             page, number = following, number + 1
         self.cache_free_zspage(pool, zspage)
-        self.zs_stat_dec(size_class, OBJ_ALLOCATED, self.k.load32(size_class + CLASS_OBJS_PER_ZSPAGE))
-        self.k.atomic_add(pool + POOL_PAGES_ALLOCATED, -self.k.load32(size_class + CLASS_PAGES_PER_ZSPAGE))
+        self.zs_stat_dec(size_class, OBJ_ALLOCATED, self.load32(size_class + CLASS_OBJS_PER_ZSPAGE))
+        self.k.atomic_add(pool + POOL_PAGES_ALLOCATED, -self.load32(size_class + CLASS_PAGES_PER_ZSPAGE))
 
     def free_component(self, page: int, lock: int) -> None:
         """Reset, unlock, uncount and put one page; a reference that the core holds keeps it.

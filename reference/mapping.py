@@ -8,8 +8,8 @@ Next:  the pin bit and the migrate lock that a mapping holds: reference/objects.
     straddling object     page n   [ .......... | handle | by ]     map:    both parts to the buffer, unless WO
                           page n+1 [ tes | ................. ]      unmap:  buffer behind the handle to both, unless RO
 
-Source: mm/zsmalloc.c, v5.10.223. Strays: one CPU, so one mapping area; lanes get one each by their number. kmap_atomic()
-is the direct map, so nothing is unmapped and no balance is kept.
+Source: mm/zsmalloc.c, v5.10.223. Strays: one CPU, so one mapping area; lanes get one each by their number.
+kmap_atomic() is the direct map, so nothing is unmapped and no balance is kept.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Mapping(Migration):
         Strays: areas are made with the target and stay as long.
         """
         area = self.k.kzalloc(SIZEOF_MAPPING_AREA)
-        self.k.store(area + AREA_VM_BUF, self.k.kmalloc(self.page_size))
+        self.store(area + AREA_VM_BUF, self.k.kmalloc(self.page_size))
         return area
 
     def get_cpu_area(self) -> int:
@@ -51,7 +51,8 @@ class Mapping(Migration):
         """Return the address of an object's bytes, its header left out; pin and migrate lock stay taken.
 
         mode: ZS_MM_*. A straddling object is mapped in the CPU's buffer, whose bytes are stale for ZS_MM_WO.
-        Errors: Report for a straddling object without a second page. Source: zs_map_object(), v5.10. Strays: no.
+        Errors: Report for a straddling object without a second page. Source: zs_map_object(), v5.10. Strays:
+        no.
         """
         self.pin_tag(handle)
         page, obj_idx = self.obj_to_location(self.handle_to_obj(handle))
@@ -60,10 +61,10 @@ class Mapping(Migration):
         size = self.size_of_zspage(pool, zspage)
         offset = size * obj_idx & self.page_size - 1
         area = self.get_cpu_area()
-        self.k.store(area + AREA_VM_MM, mode)
+        self.store(area + AREA_VM_MM, mode)
         if offset + size <= self.page_size:
             frame = self.k.kmap(page)
-            self.k.store(area + AREA_VM_ADDR, frame)
+            self.store(area + AREA_VM_ADDR, frame)
             address = frame + offset
         else:
             address = self.map_straddling(area, self.two_pages(page, "zs_map_object"), offset, size)
@@ -87,10 +88,13 @@ class Mapping(Migration):
     def size_of_zspage(self, pool: int, zspage: int) -> int:
         """Return the slot size of a zspage's class, in bytes. Source: zs_map_object(), v5.10. Strays: no."""
         class_idx, _ = self.get_zspage_mapping(zspage)
-        return self.k.load32(self.class_of(pool, class_idx) + CLASS_SIZE)
+        return self.load32(self.class_of(pool, class_idx) + CLASS_SIZE)
 
     def two_pages(self, page: int, caller: str) -> tuple[int, int]:
-        """Return a page and the one after it. Errors: Report for the last page. Source: BUG_ON(!pages[1]), v5.10."""
+        """Return a page and the one after it.
+
+        Errors: Report for the last page. Source: BUG_ON(!pages[1]), v5.10.
+        """
         second = self.get_next_page(page)
         if not second:
             self.k.BUG("BUG_ON !pages[1]", caller, "a straddling object has no second page")
@@ -99,10 +103,11 @@ class Mapping(Migration):
     def map_straddling(self, area: int, pages: tuple[int, int], offset: int, size: int) -> int:
         """Return the buffer's address, the whole slot copied to it unless the mode is WO.
 
-        offset, size: bytes; the slot starts at `offset` of the first page. Source: __zs_map_object(), v5.10. Strays: no.
+        offset, size: bytes; the slot starts at `offset` of the first page. Source: __zs_map_object(), v5.10.
+        Strays: no.
         """
-        buffer = self.k.load(area + AREA_VM_BUF)
-        if self.k.load(area + AREA_VM_MM) != ZS_MM_WO:
+        buffer = self.load(area + AREA_VM_BUF)
+        if self.load(area + AREA_VM_MM) != ZS_MM_WO:
             first = self.page_size - offset
             self.copy_from_first_page(buffer, pages[0], offset, first)
             self.copy_from_second_page(buffer + first, pages[1], size - first)
@@ -117,13 +122,14 @@ class Mapping(Migration):
         self.k.memcpy(buffer, self.k.kmap(page), length)
 
     def unmap_straddling(self, area: int, pages: tuple[int, int], offset: int, size: int) -> None:
-        """Copy the buffer back, the handle left out, unless the mode is RO. Source: __zs_unmap_object(), v5.10.
+        """Copy the buffer back, the handle left out, unless the mode is RO. Source: __zs_unmap_object(),
+        v5.10.
 
         Strays: no.
         """
-        if self.k.load(area + AREA_VM_MM) == ZS_MM_RO:
+        if self.load(area + AREA_VM_MM) == ZS_MM_RO:
             return
-        buffer = self.k.load(area + AREA_VM_BUF) + ZS_HANDLE_SIZE
+        buffer = self.load(area + AREA_VM_BUF) + ZS_HANDLE_SIZE
         first = self.page_size - offset - ZS_HANDLE_SIZE
         self.k.memcpy(self.k.kmap(pages[0]) + offset + ZS_HANDLE_SIZE, buffer, first)
         self.k.memcpy(self.k.kmap(pages[1]), buffer + first, size - ZS_HANDLE_SIZE - first)

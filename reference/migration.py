@@ -1,13 +1,14 @@
-"""Migration: the callbacks by which the core isolates, moves and puts back component pages; the deferred worker.
+"""Migration: the callbacks by which the core isolates, moves and puts back component pages; the deferred
+worker.
 
 In:    struct pages that the core has locked; the pool's work item.
 Out:   Migration: zs_page_isolate(), zs_page_migrate(), zs_page_putback(), async_free_zspage().
 Never: decides which page moves where: the core does.
 Next:  the pool that these belong to in reference/pool.py.
 
-The first isolated page takes its zspage off the fullness list, the last one that comes back puts it there again. In
-between objects may be freed but not allocated, and the zspage stays even when it is empty: whoever puts it back then
-schedules the worker, because the page lock that the core holds forbids freeing on the spot.
+The first isolated page takes its zspage off the fullness list, the last one that comes back puts it there
+again. In between objects may be freed but not allocated, and the zspage stays even when it is empty: whoever
+puts it back then schedules the worker, because the page lock that the core holds forbids freeing on the spot.
 """
 
 from __future__ import annotations
@@ -60,12 +61,15 @@ class Migration(Compaction):
             lock = self.d.trylock_page(page)
             if not lock:
                 self.k.BUG("WARN_ON !trylock_page", "SetZsPageMovable", "a page of a new zspage is locked")
-            self.set_page_movable(page, self.k.load(pool + POOL_INODE))
+            self.set_page_movable(page, self.load(pool + POOL_INODE))
             self.d.unlock_page(page, lock)
             page = self.get_next_page(page)
 
     def putback_zspage_deferred(self, pool: int, size_class: int, zspage: int) -> None:
-        """List a zspage again; an empty one is left to the worker. Source: putback_zspage_deferred(), v5.10."""
+        """List a zspage again; an empty one is left to the worker.
+
+        Source: putback_zspage_deferred(), v5.10.
+        """
         if self.putback_zspage(size_class, zspage) == ZS_EMPTY:
             self.k.schedule_work(pool + POOL_FREE_WORK)
 
@@ -74,11 +78,11 @@ class Migration(Compaction):
 
         Source: zs_pool_dec_isolated(), v5.10 with afe8605ca454. Strays: no.
         """
-        if not 0 < self.k.load(pool + POOL_ISOLATED_PAGES) < 1 << 63:
+        if not 0 < self.load(pool + POOL_ISOLATED_PAGES) < 1 << 63:
             self.k.BUG("VM_BUG_ON isolated_pages <= 0", "zs_pool_dec_isolated", "no zspage is isolated")
         self.k.atomic_add(pool + POOL_ISOLATED_PAGES, -1)
         self.k.smp_mb()
-        if not self.k.load(pool + POOL_ISOLATED_PAGES) and self.k.load(pool + POOL_DESTROYING):
+        if not self.load(pool + POOL_ISOLATED_PAGES) and self.load(pool + POOL_DESTROYING):
             self.k.wake_up_all(pool + POOL_MIGRATION_WAIT)
 
     def replace_sub_page(self, size_class: int, zspage: int, newpage: int, oldpage: int) -> None:
@@ -96,10 +100,13 @@ class Migration(Compaction):
         self.set_page_movable(newpage, self.d.page_mapping(oldpage))
 
     def take_over_page_words(self, newpage: int, oldpage: int) -> None:
-        """Copy the first-object offset, and a huge page's handle. Source: replace_sub_page(), v5.10. Strays: no."""
+        """Copy the first-object offset, and a huge page's handle.
+
+        Source: replace_sub_page(), v5.10. Strays: no.
+        """
         self.set_first_obj_offset(newpage, self.get_first_obj_offset(oldpage))
         if self.PageHugeObject(oldpage):
-            self.k.store(newpage + PG_INDEX, self.k.load(oldpage + PG_INDEX))
+            self.store(newpage + PG_INDEX, self.load(oldpage + PG_INDEX))
 
     # -- callbacks of the core, which holds the page locks
 
@@ -117,8 +124,8 @@ class Migration(Compaction):
     def zs_page_isolate(self, page: int, mode: int) -> bool:
         """Return whether a page may be isolated: not of an empty zspage, nor of one under compaction.
 
-        page: locked. mode: isolate_mode_t, not looked at. Errors: Report for a page that is not movable or isolated.
-        Source: zs_page_isolate(), v5.10. Strays: no.
+        page: locked. mode: isolate_mode_t, not looked at. Errors: Report for a page that is not movable or
+        isolated. Source: zs_page_isolate(), v5.10. Strays: no.
         """
         self._check_callback(page, "zs_page_isolate", isolated=False)
         zspage = self.get_zspage(page)
@@ -155,9 +162,9 @@ class Migration(Compaction):
     def zs_page_migrate(self, mapping: int, newpage: int, page: int, mode: int) -> int:
         """Move a page's contents, handles and place in the chain to newpage. Returns 0, -EAGAIN or -EINVAL.
 
-        page: locked and isolated; newpage: locked, fresh. mode: enum migrate_mode. -EAGAIN: an object of the page is
-        pinned; -EINVAL: MIGRATE_SYNC_NO_COPY. On success the old page has been reset and put.
-        Source: zs_page_migrate(), v5.10. Strays: no.
+        page: locked and isolated; newpage: locked, fresh. mode: enum migrate_mode. -EAGAIN: an object of the
+        page is pinned; -EINVAL: MIGRATE_SYNC_NO_COPY. On success the old page has been reset and put. Source:
+        zs_page_migrate(), v5.10. Strays: no.
         """
         if mode == MIGRATE_SYNC_NO_COPY:
             return -EINVAL
@@ -187,7 +194,7 @@ class Migration(Compaction):
         Returns (0 or -EAGAIN, the offsets of the slots looked at before the one that could not be pinned).
         Source: zs_page_migrate(), v5.10. Strays: no.
         """
-        size = self.k.load32(size_class + CLASS_SIZE)
+        size = self.load32(size_class + CLASS_SIZE)
         pos = offset
         while pos < self.page_size:
             head = self.obj_to_head(page, frame + pos)
@@ -199,7 +206,8 @@ class Migration(Compaction):
     def pinned_handles(self, page: int, frame: int, slots: range) -> Iterator[int]:
         """Yield the handles of the live objects in some slots. Errors: Report for one that is not pinned.
 
-        page: says whether it is huge, and then holds the handle. Source: zs_page_migrate(), v5.10. Strays: no.
+        page: says whether it is huge, and then holds the handle. Source: zs_page_migrate(), v5.10. Strays:
+        no.
         """
         for pos in slots:
             head = self.obj_to_head(page, frame + pos)
@@ -246,7 +254,10 @@ class Migration(Compaction):
             self.zs_pool_dec_isolated(pool)
 
     def repoint_object(self, handle: int, newpage: int) -> None:
-        """Let a pinned object's handle name the same slot of newpage. Source: zs_page_migrate(), v5.10. Strays: no."""
+        """Let a pinned object's handle name the same slot of newpage.
+
+        Source: zs_page_migrate(), v5.10. Strays: no.
+        """
         _, obj_idx = self.obj_to_location(self.handle_to_obj(handle))
         self.record_obj(handle, self.location_to_obj(newpage, obj_idx) | 1 << HANDLE_PIN_BIT)
 
@@ -264,7 +275,8 @@ class Migration(Compaction):
     def zs_page_putback(self, page: int) -> None:
         """Take back a page that did not migrate; the last one lists the zspage again.
 
-        page: locked and isolated. Errors: Report for any other page. Source: zs_page_putback(), v5.10. Strays: no.
+        page: locked and isolated. Errors: Report for any other page. Source: zs_page_putback(), v5.10.
+        Strays: no.
         """
         self._check_callback(page, "zs_page_putback", isolated=True)
         zspage = self.get_zspage(page)
@@ -280,9 +292,9 @@ class Migration(Compaction):
     def lock_zspage(self, zspage: int) -> tuple[int, ...]:
         """Lock every component page, waiting for those that are taken; return the locks in chain order.
 
-        The chain is read under the migrate lock only, for a page that is not locked yet may migrate away meanwhile.
-        Errors: Report when nobody is left who could unlock a page. Source: lock_zspage(), v5.10 with 2505a981114d.
-        Strays: returns what unlock_page() wants.
+        The chain is read under the migrate lock only, for a page that is not locked yet may migrate away
+        meanwhile. Errors: Report when nobody is left who could unlock a page. Source: lock_zspage(), v5.10
+        with 2505a981114d. Strays: returns what unlock_page() wants.
         """
         self.migrate_read_lock(zspage)
         while not (lock := self.d.trylock_page(page := self.get_first_page(zspage))):
@@ -311,14 +323,15 @@ class Migration(Compaction):
     def async_free_zspage(self, work: int) -> None:
         """Free every empty zspage of the pool that a work item lies in; CLASS_EMPTY goes on counting them.
 
-        Source: async_free_zspage(), v5.10. Strays: the list of zspages to free hangs in the pool, not on a stack.
+        Source: async_free_zspage(), v5.10. Strays: the list of zspages to free hangs in the pool, not on a
+        stack.
         """
         pool = work - POOL_FREE_WORK
         head = pool + POOL_FREE_PAGES
         self.splice_empty_zspages(pool, head)
-        entry = self.k.load(head)
+        entry = self.load(head)
         while entry != head:
-            following = self.k.load(entry)
+            following = self.load(entry)
             self.k.list_del(entry)
             self.free_spliced_zspage(pool, entry - ZSPAGE_LIST)
             entry = following

@@ -10,9 +10,9 @@ Next:  zspages come and go in reference/lifetime.py; a user's view of an object 
     slot, free      [ next index << 1 | stale bytes ............ ]
     huge page       the slot has no header: page->index holds handle | 1
 
-The free list runs through 64-bit words in the frames, but its head, freeobj, is 32 bits: the -1 link of the last slot
-comes back from there as another value that is no index either. Where a class leaves room behind its last object, the
-list has a phantom slot more than there are objects.
+The free list runs through 64-bit words in the frames, but its head, freeobj, is 32 bits: the -1 link of the
+last slot comes back from there as another value that is no index either. Where a class leaves room behind its
+last object, the list has a phantom slot more than there are objects.
 """
 
 from __future__ import annotations
@@ -53,16 +53,19 @@ class Objects(ZspageWords):
     # -- handles
 
     def cache_alloc_handle(self, pool: int) -> int:
-        """Return a new handle, 0 without memory. Source: cache_alloc_handle(), v5.10. Strays: slabs know no gfp."""
-        return self.k.kmem_cache_alloc(self.k.load(pool + POOL_HANDLE_CACHEP))
+        """Return a new handle, 0 without memory.
+
+        Source: cache_alloc_handle(), v5.10. Strays: slabs know no gfp.
+        """
+        return self.k.kmem_cache_alloc(self.load(pool + POOL_HANDLE_CACHEP))
 
     def cache_free_handle(self, pool: int, handle: int) -> None:
         """Free a handle. Source: cache_free_handle(), v5.10. Strays: no."""
-        self.k.kmem_cache_free(self.k.load(pool + POOL_HANDLE_CACHEP), handle)
+        self.k.kmem_cache_free(self.load(pool + POOL_HANDLE_CACHEP), handle)
 
     def handle_to_obj(self, handle: int) -> int:
         """Return the object value with the pin bit as it is. Source: handle_to_obj(), v5.10. Strays: no."""
-        return self.k.load(handle)
+        return self.load(handle)
 
     def record_obj(self, handle: int, obj: int) -> None:
         """Store an object value in one piece. Source: record_obj(), v5.10. Strays: no."""
@@ -91,10 +94,10 @@ class Objects(ZspageWords):
         Errors: Report for a huge page that is not marked first. Source: obj_to_head(), v5.10. Strays: no.
         """
         if not self.PageHugeObject(page):
-            return self.k.load(address)
+            return self.load(address)
         if not self.is_first_page(page):
             self.k.BUG("VM_BUG_ON !is_first_page", "obj_to_head", "a huge page lacks PG_private")
-        return self.k.load(page + PG_INDEX)
+        return self.load(page + PG_INDEX)
 
     # -- the free list
 
@@ -103,13 +106,15 @@ class Objects(ZspageWords):
 
         Source: init_zspage(), v5.10. Strays: no.
         """
-        size = self.k.load32(size_class + CLASS_SIZE)
+        size = self.load32(size_class + CLASS_SIZE)
         page, freeobj, offset = self.get_first_page(zspage), 1, 0
         while page:
             self.set_first_obj_offset(page, offset)
             slots_count = -(-(self.page_size - offset) // size)
             next_page = self.get_next_page(page)
-            self.link_slots(self.k.kmap(page) + offset, size, range(freeobj, freeobj + slots_count), not next_page)
+            self.link_slots(
+                self.k.kmap(page) + offset, size, range(freeobj, freeobj + slots_count), not next_page
+            )
             freeobj += slots_count
             offset = (offset + slots_count * size) % self.page_size
             page = next_page
@@ -118,8 +123,8 @@ class Objects(ZspageWords):
     def link_slots(self, link: int, size: int, following: range, ends: bool) -> None:
         """Chain the slots that start in one page.
 
-        link: address of the first one. following: the index that each links to. ends: the last one links to -1.
-        Source: init_zspage(), v5.10. Strays: no.
+        link: address of the first one. following: the index that each links to. ends: the last one links to
+        -1. Source: init_zspage(), v5.10. Strays: no.
         """
         store = self.k.store
         for freeobj in following[:-1]:
@@ -151,12 +156,13 @@ class Objects(ZspageWords):
     def obj_free(self, size_class: int, obj: int) -> None:
         """Put the slot of an object value at the head of its zspage's free list.
 
-        Source: obj_free(), v5.10: the link is shifted as 32 bits, so an index beyond 31 bits loses its top. Strays: no.
+        Source: obj_free(), v5.10: the link is shifted as 32 bits, so an index beyond 31 bits loses its top.
+        Strays: no.
         """
         page, obj_idx = self.obj_to_location(obj)
-        offset = self.k.load32(size_class + CLASS_SIZE) * obj_idx & self.page_size - 1
+        offset = self.load32(size_class + CLASS_SIZE) * obj_idx & self.page_size - 1
         zspage = self.get_zspage(page)
-        self.k.store(self.k.kmap(page) + offset, self.get_freeobj(zspage) << OBJ_TAG_BITS & MASK32)
+        self.store(self.k.kmap(page) + offset, self.get_freeobj(zspage) << OBJ_TAG_BITS & MASK32)
         self.set_freeobj(zspage, obj_idx)
         self.mod_zspage_inuse(zspage, -1)
         self.zs_stat_dec(size_class, OBJ_USED, 1)
@@ -168,7 +174,7 @@ class Objects(ZspageWords):
 
         Source: zs_object_copy(), v5.10. Strays: frames stay mapped, so nothing is mapped again after a step.
         """
-        size = self.k.load32(size_class + CLASS_SIZE)
+        size = self.load32(size_class + CLASS_SIZE)
         s_page, s_idx = self.obj_to_location(src)
         d_page, d_idx = self.obj_to_location(dst)
         s_off, d_off = size * s_idx & self.page_size - 1, size * d_idx & self.page_size - 1
@@ -186,12 +192,13 @@ class Objects(ZspageWords):
                 d_page, d_off = self.get_next_page(d_page), 0
 
     def find_alloced_obj(self, size_class: int, page: int, obj_idx: int) -> tuple[int, int]:
-        """Return (handle, index) of the next live object of a page that can be pinned, pinned; handle 0 for none.
+        """Return (handle, index) of the next live object of a page that can be pinned, pinned; handle 0 for
+        none.
 
-        obj_idx: counts the slots that start in the page, from 0. Source: find_alloced_obj(), v5.10. Strays: the
-        index is returned, not stored through a pointer.
+        obj_idx: counts the slots that start in the page, from 0. Source: find_alloced_obj(), v5.10. Strays:
+        the index is returned, not stored through a pointer.
         """
-        size = self.k.load32(size_class + CLASS_SIZE)
+        size = self.load32(size_class + CLASS_SIZE)
         offset = self.get_first_obj_offset(page) + size * obj_idx
         frame = self.k.kmap(page)
         while offset < self.page_size:

@@ -1,7 +1,8 @@
 """Pages: the struct page words that the legacy design writes, and what they mean.
 
 In:    struct page addresses of a zspage's component pages.
-Out:   PageWords, the lowest layer of the allocator: chain links, first-object offsets, huge handles, the movable mark.
+Out:   PageWords, the lowest layer of the allocator: chain links, first-object offsets, huge handles, the
+       movable mark.
 Never: looks into a frame, takes a lock.
 Next:  the zspage that page->private names: reference/zspage.py.
 
@@ -38,6 +39,8 @@ class PageWords(Target):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
+        self.load, self.store = kernel.load, kernel.store
+        self.load32, self.store32 = kernel.load32, kernel.store32
         self.page_size = kernel.page_size
         self.page_shift = kernel.page_shift
         encoding = object_encoding(kernel.page_size)
@@ -71,31 +74,35 @@ class PageWords(Target):
         """
         if self.PageHugeObject(page):
             return 0
-        return self.k.load(page + PG_INDEX)
+        return self.load(page + PG_INDEX)
 
     def get_first_obj_offset(self, page: int) -> int:
-        """Return page->units, in bytes; it is a signed int. Source: get_first_obj_offset(), v5.10. Strays: no."""
-        return signed32(self.k.load32(page + PG_MAPCOUNT))
+        """Return page->units, in bytes; it is a signed int.
+
+        Source: get_first_obj_offset(), v5.10. Strays: no.
+        """
+        return signed32(self.load32(page + PG_MAPCOUNT))
 
     def set_first_obj_offset(self, page: int, offset: int) -> None:
         """Set page->units, in bytes. Source: set_first_obj_offset(), v5.10. Strays: no."""
-        self.k.store32(page + PG_MAPCOUNT, offset & MASK32)
+        self.store32(page + PG_MAPCOUNT, offset & MASK32)
 
     def set_page_private(self, page: int, private: int) -> None:
         """Set page->private. Source: set_page_private(), include/linux/mm.h, v5.10. Strays: no."""
-        self.k.store(page + PG_PRIVATE, private)
+        self.store(page + PG_PRIVATE, private)
 
     def page_mapcount_reset(self, page: int) -> None:
         """Set _mapcount to -1. Source: page_mapcount_reset(), include/linux/mm.h, v5.10. Strays: no."""
-        self.k.store32(page + PG_MAPCOUNT, MASK32)
+        self.store32(page + PG_MAPCOUNT, MASK32)
 
     # -- the movable mark
 
     def set_page_movable(self, page: int, mapping: int) -> None:
         """Point page->mapping to the pool's inode, marked movable.
 
-        mapping: an address_space without low bits. Errors: Report for an unlocked page or a mapping that is marked.
-        Source: __SetPageMovable(), mm/compaction.c, v5.10; without CONFIG_COMPACTION an empty stub. Strays: no.
+        mapping: an address_space without low bits. Errors: Report for an unlocked page or a mapping that is
+        marked. Source: __SetPageMovable(), mm/compaction.c, v5.10; without CONFIG_COMPACTION an empty stub.
+        Strays: no.
         """
         if not self.k.compaction_enabled:
             return
@@ -103,29 +110,32 @@ class PageWords(Target):
             self.k.BUG("VM_BUG_ON !PageLocked", "__SetPageMovable", "__SetPageMovable() of an unlocked page")
         if mapping & PAGE_MAPPING_MOVABLE:
             self.k.BUG("VM_BUG_ON mapping & PAGE_MAPPING_MOVABLE", "__SetPageMovable", "mapping is marked")
-        self.k.store(page + PG_MAPPING, mapping | PAGE_MAPPING_MOVABLE)
+        self.store(page + PG_MAPPING, mapping | PAGE_MAPPING_MOVABLE)
 
     def clear_page_movable(self, page: int) -> None:
         """Drop the mapping and keep the mark, so that the core knows a page whose owner let it go.
 
-        Errors: Report for an unlocked page or one that is not movable.
-        Source: __ClearPageMovable(), mm/compaction.c, v5.10; without CONFIG_COMPACTION an empty stub. Strays: no.
+        Errors: Report for an unlocked page or one that is not movable. Source: __ClearPageMovable(),
+        mm/compaction.c, v5.10; without CONFIG_COMPACTION an empty stub. Strays: no.
         """
         if not self.k.compaction_enabled:
             return
         if not self.d.PageMovable(page):  # asks for the lock as well
             self.k.BUG("VM_BUG_ON !PageMovable", "__ClearPageMovable", "page is not movable")
-        mapping = self.k.load(page + PG_MAPPING)
-        self.k.store(page + PG_MAPPING, mapping & PAGE_MAPPING_MOVABLE)
+        mapping = self.load(page + PG_MAPPING)
+        self.store(page + PG_MAPPING, mapping & PAGE_MAPPING_MOVABLE)
 
     def reset_page(self, page: int) -> None:
-        """Wipe what the design wrote into a page, before it is let go. Source: reset_page(), v5.10. Strays: no."""
+        """Wipe what the design wrote into a page, before it is let go.
+
+        Source: reset_page(), v5.10. Strays: no.
+        """
         self.clear_page_movable(page)
         self.k.clear_bit(PG_private, page)
         self.set_page_private(page, 0)
         self.page_mapcount_reset(page)
         self.ClearPageHugeObject(page)
-        self.k.store(page + PG_INDEX, 0)
+        self.store(page + PG_INDEX, 0)
 
     # -- NR_ZSPAGES
 

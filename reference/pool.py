@@ -53,7 +53,8 @@ class Pool(Mapping):
     def zs_create_pool(self) -> int:
         """Return a new pool, 0 without memory. Source: zs_create_pool(), v5.10.
 
-        Strays: sizes come from the geometry's table, whose rows tests compute a second time; caches never fail.
+        Strays: sizes come from the geometry's table, whose rows tests compute a second time; caches never
+        fail.
         """
         pool = self.k.kzalloc(self.sizeof_pool)
         if not pool:
@@ -74,8 +75,8 @@ class Pool(Mapping):
 
     def create_cache(self, pool: int) -> None:
         """Make the pool's two caches. Source: create_cache(), v5.10. Strays: cannot fail here."""
-        self.k.store(pool + POOL_HANDLE_CACHEP, self.k.kmem_cache_create("zs_handle", ZS_HANDLE_SIZE))
-        self.k.store(pool + POOL_ZSPAGE_CACHEP, self.k.kmem_cache_create("zspage", SIZEOF_ZSPAGE))
+        self.store(pool + POOL_HANDLE_CACHEP, self.k.kmem_cache_create("zs_handle", ZS_HANDLE_SIZE))
+        self.store(pool + POOL_ZSPAGE_CACHEP, self.k.kmem_cache_create("zspage", SIZEOF_ZSPAGE))
 
     def create_classes(self, pool: int) -> bool:
         """Make the classes from the largest size down, merging equal ones. Returns False without memory.
@@ -91,7 +92,7 @@ class Pool(Mapping):
                 if not size_class:
                     return False
                 previous = row
-            self.k.store(pool + POOL_SIZE_CLASS + index * 8, size_class)
+            self.store(pool + POOL_SIZE_CLASS + index * 8, size_class)
         return True
 
     def create_class(self, index: int, row: SizeClass) -> int:
@@ -99,10 +100,10 @@ class Pool(Mapping):
         size_class = self.k.kzalloc(SIZEOF_SIZE_CLASS)
         if not size_class:
             return 0
-        self.k.store32(size_class + CLASS_SIZE, row.size_bytes)
-        self.k.store32(size_class + CLASS_INDEX, index)
-        self.k.store32(size_class + CLASS_PAGES_PER_ZSPAGE, row.pages_per_zspage)
-        self.k.store32(size_class + CLASS_OBJS_PER_ZSPAGE, row.objs_per_zspage)
+        self.store32(size_class + CLASS_SIZE, row.size_bytes)
+        self.store32(size_class + CLASS_INDEX, index)
+        self.store32(size_class + CLASS_PAGES_PER_ZSPAGE, row.pages_per_zspage)
+        self.store32(size_class + CLASS_OBJS_PER_ZSPAGE, row.objs_per_zspage)
         for fullness in range(NR_ZS_FULLNESS):
             self.k.INIT_LIST_HEAD(size_class + CLASS_FULLNESS_LIST + fullness * 16)
         return size_class
@@ -114,21 +115,21 @@ class Pool(Mapping):
         """
         if not self.k.compaction_enabled:
             return True
-        self.k.store(pool + POOL_INODE, self.k.alloc_address_space(pool, self.zsmalloc_aops))
-        return bool(self.k.load(pool + POOL_INODE))
+        self.store(pool + POOL_INODE, self.k.alloc_address_space(pool, self.zsmalloc_aops))
+        return bool(self.load(pool + POOL_INODE))
 
     def zs_register_shrinker(self, pool: int) -> None:
         """Register the pool's shrinker. Source: zs_register_shrinker(), v5.10. Strays: cannot fail here."""
         self.k.register_shrinker(pool)
-        self.k.store(pool + POOL_SHRINKER, 1)
+        self.store(pool + POOL_SHRINKER, 1)
 
     # -- destruction
 
     def zs_destroy_pool(self, pool: int) -> None:
         """Destroy a pool, finished or not. Waits until no zspage is isolated, then runs the deferred worker.
 
-        Errors: Report for objects that were not freed. Source: zs_destroy_pool(), v5.10. Strays: what the kernel prints
-        about a class that is not empty is a Report here.
+        Errors: Report for objects that were not freed. Source: zs_destroy_pool(), v5.10. Strays: what the
+        kernel prints about a class that is not empty is a Report here.
         """
         self.zs_unregister_shrinker(pool)
         self.zs_unregister_migration(pool)
@@ -140,28 +141,31 @@ class Pool(Mapping):
         self.k.kfree(pool, self.sizeof_pool)
 
     def zs_unregister_shrinker(self, pool: int) -> None:
-        """Unregister the shrinker, if it was. Source: zs_unregister_shrinker(), mm/vmscan.c, v5.10. Strays: no."""
-        if self.k.load(pool + POOL_SHRINKER):
+        """Unregister the shrinker, if it was.
+
+        Source: zs_unregister_shrinker(), mm/vmscan.c, v5.10. Strays: no.
+        """
+        if self.load(pool + POOL_SHRINKER):
             self.k.unregister_shrinker(pool)
-            self.k.store(pool + POOL_SHRINKER, 0)
+            self.store(pool + POOL_SHRINKER, 0)
 
     def pool_isolated_are_drained(self, pool: int) -> bool:
         """Return whether no zspage is isolated. Source: pool_isolated_are_drained(), v5.10. Strays: no."""
-        return self.k.load(pool + POOL_ISOLATED_PAGES) == 0
+        return self.load(pool + POOL_ISOLATED_PAGES) == 0
 
     def zs_unregister_migration(self, pool: int) -> None:
         """Wait for migrations in flight, run the worker, drop the inode.
 
-        The barrier pairs with the one in zs_pool_dec_isolated(): one side sees the other's store.
-        Source: zs_unregister_migration(), v5.10 with afe8605ca454; a stub without CONFIG_COMPACTION. Strays: no.
+        The barrier pairs with the one in zs_pool_dec_isolated(): one side sees the other's store. Source:
+        zs_unregister_migration(), v5.10 with afe8605ca454; a stub without CONFIG_COMPACTION. Strays: no.
         """
         if not self.k.compaction_enabled:
             return
-        self.k.store(pool + POOL_DESTROYING, 1)
+        self.store(pool + POOL_DESTROYING, 1)
         self.k.smp_mb()
         self.k.wait_event(lambda: self.pool_isolated_are_drained(pool), "migration_wait")
         self.k.flush_work(pool + POOL_FREE_WORK)
-        inode = self.k.load(pool + POOL_INODE)
+        inode = self.load(pool + POOL_INODE)
         if inode:
             self.k.iput(inode)
 
@@ -169,33 +173,47 @@ class Pool(Mapping):
         """Free one class. Errors: Report when a list holds zspages. Source: zs_destroy_pool(), v5.10."""
         for fullness in range(NR_ZS_FULLNESS):
             if not self.k.list_empty(size_class + CLASS_FULLNESS_LIST + fullness * 16):
-                size = self.k.load32(size_class + CLASS_SIZE)
+                size = self.load32(size_class + CLASS_SIZE)
                 self.k.BUG(
-                    "Freeing non-empty class", "zs_destroy_pool", f"class of {size} bytes, fullness group {fullness}"
+                    "Freeing non-empty class",
+                    "zs_destroy_pool",
+                    f"class of {size} bytes, fullness group {fullness}",
                 )
         self.k.kfree(size_class, SIZEOF_SIZE_CLASS)
 
     def destroy_cache(self, pool: int) -> None:
-        """Destroy both caches. Errors: Report for live objects. Source: destroy_cache(), v5.10. Strays: no."""
-        self.k.kmem_cache_destroy(self.k.load(pool + POOL_HANDLE_CACHEP))
-        self.k.kmem_cache_destroy(self.k.load(pool + POOL_ZSPAGE_CACHEP))
+        """Destroy both caches.
+
+        Errors: Report for live objects. Source: destroy_cache(), v5.10. Strays: no.
+        """
+        self.k.kmem_cache_destroy(self.load(pool + POOL_HANDLE_CACHEP))
+        self.k.kmem_cache_destroy(self.load(pool + POOL_ZSPAGE_CACHEP))
 
     # -- what a pool tells
 
     def zs_get_total_pages(self, pool: int) -> int:
         """Return the pages of all zspages. Source: zs_get_total_pages(), v5.10. Strays: no."""
-        return self.k.load(pool + POOL_PAGES_ALLOCATED)
+        return self.load(pool + POOL_PAGES_ALLOCATED)
 
     def zs_pool_stats(self, pool: int) -> int:
-        """Return pages_compacted. Source: zs_pool_stats(), v5.10. Strays: it is the structure's only member."""
-        return self.k.load(pool + POOL_PAGES_COMPACTED)
+        """Return pages_compacted.
+
+        Source: zs_pool_stats(), v5.10. Strays: it is the structure's only member.
+        """
+        return self.load(pool + POOL_PAGES_COMPACTED)
 
     def zs_huge_class_size(self, pool: int) -> int:
-        """Return the smallest request in bytes that gets a page of its own. Source: zs_huge_class_size(), v5.10."""
+        """Return the smallest request in bytes that gets a page of its own.
+
+        Source: zs_huge_class_size(), v5.10.
+        """
         return self.k.size_classes.huge_class_size
 
     def zs_stats_size_show(self, pool: int) -> tuple[ClassRow, ...]:
-        """Return the rows of the `classes` file by index. Source: zs_stats_size_show(), v5.10. Strays: no totals."""
+        """Return the rows of the `classes` file by index.
+
+        Source: zs_stats_size_show(), v5.10. Strays: no totals.
+        """
         return tuple(self.class_row(self.class_of(pool, class_idx)) for class_idx in self.class_indices)
 
     def class_row(self, size_class: int) -> ClassRow:

@@ -39,8 +39,11 @@ class Views(Pool):
     """The second half of the target protocol."""
 
     def placement(self, handle: int) -> int:
-        """Return pfn << 32 | object index, the pin bit ignored. Source: obj_to_location(), v5.10. Strays: the format."""
-        obj = self.k.load(handle) >> OBJ_TAG_BITS
+        """Return pfn << 32 | object index, the pin bit ignored.
+
+        Source: obj_to_location(), v5.10. Strays: the format.
+        """
+        obj = self.load(handle) >> OBJ_TAG_BITS
         return obj >> self.obj_index_bits << 32 | obj & self.obj_index_mask
 
     def zspage_of(self, handle: int) -> int:
@@ -48,35 +51,38 @@ class Views(Pool):
 
         Source: get_zspage(), v5.10. Strays: the magic is not asked for.
         """
-        page, _ = self.obj_to_location(self.k.load(handle))
-        return self.k.load(page + PG_PRIVATE)
+        page, _ = self.obj_to_location(self.load(handle))
+        return self.load(page + PG_PRIVATE)
 
     def page_owner(self, page: int) -> int:
         """Return the zspage that page->private names, 0 when it names no live one.
 
-        Whether that zspage has the page in its chain is for the caller to compare. Source: get_zspage(), v5.10.
-        Strays: the magic is asked for, not insisted on.
+        Whether that zspage has the page in its chain is for the caller to compare. Source: get_zspage(),
+        v5.10. Strays: the magic is asked for, not insisted on.
         """
-        zspage = self.k.load(page + PG_PRIVATE)
+        zspage = self.load(page + PG_PRIVATE)
         if not self.k.machine.slab.is_live(zspage):
             return 0
-        magic = self.k.load32(zspage + ZSPAGE_PACKED) >> MAGIC_SHIFT & MAGIC_MASK
+        magic = self.load32(zspage + ZSPAGE_PACKED) >> MAGIC_SHIFT & MAGIC_MASK
         return zspage if magic == ZSPAGE_MAGIC else 0
 
     def zspage_view(self, zspage: int) -> ZspageView:
-        """Return one zspage. Errors: Report for memory that is none. Source: struct zspage, v5.10. Strays: no."""
-        packed = self.k.load32(zspage + ZSPAGE_PACKED)
+        """Return one zspage.
+
+        Errors: Report for memory that is none. Source: struct zspage, v5.10. Strays: no.
+        """
+        packed = self.load32(zspage + ZSPAGE_PACKED)
         pages = self._chain(zspage)
         row = self._row(packed)
         return ZspageView(
             zspage=zspage,
             class_index=packed >> CLASS_SHIFT & CLASS_MASK,
             fullness=packed & FULLNESS_MASK,
-            inuse=self.k.load32(zspage + ZSPAGE_INUSE),
+            inuse=self.load32(zspage + ZSPAGE_INUSE),
             isolated=packed >> ISOLATED_SHIFT & ISOLATED_MASK,
             pages=pages,
             offsets=tuple(self.get_first_obj_offset(page) for page in pages),
-            free_indices=self._free_indices(self.k.load32(zspage + ZSPAGE_FREEOBJ), pages, row),
+            free_indices=self._free_indices(self.load32(zspage + ZSPAGE_FREEOBJ), pages, row),
         )
 
     def _row(self, packed: int) -> SizeClass:
@@ -86,7 +92,7 @@ class Views(Pool):
 
     def _chain(self, zspage: int) -> tuple[int, ...]:
         pages: list[int] = []
-        page = self.k.load(zspage + ZSPAGE_FIRST_PAGE)
+        page = self.load(zspage + ZSPAGE_FIRST_PAGE)
         while page and len(pages) < _MOST_PAGES_FOLLOWED:
             pages.append(page)
             page = self.get_next_page(page)
@@ -99,7 +105,7 @@ class Views(Pool):
             number, offset = divmod(freeobj * row.size_bytes, self.page_size)
             if number >= len(pages):
                 break
-            freeobj = self.k.load(self.k.kmap(pages[number]) + offset) >> OBJ_TAG_BITS
+            freeobj = self.load(self.k.kmap(pages[number]) + offset) >> OBJ_TAG_BITS
         return tuple(indices)
 
     def fullness_list(self, pool: int, class_index: int, group: int) -> tuple[int, ...]:
@@ -108,22 +114,25 @@ class Views(Pool):
         return tuple(entry - ZSPAGE_LIST for entry in self.k.list_entries(head))
 
     def object_header(self, zspage: int, index: int) -> int:
-        """Return the header word of a slot, of a huge zspage page->index. Errors: Report for a slot without a page.
+        """Return the header word of a slot, of a huge zspage page->index. Errors: Report for a slot without a
+        page.
 
         Source: obj_to_head(), v5.10. Strays: no.
         """
         pages = self._chain(zspage)
         if self.PageHugeObject(pages[0]):
-            return self.k.load(pages[0] + PG_INDEX)
-        row = self._row(self.k.load32(zspage + ZSPAGE_PACKED))
+            return self.load(pages[0] + PG_INDEX)
+        row = self._row(self.load32(zspage + ZSPAGE_PACKED))
         number, offset = divmod(index * row.size_bytes, self.page_size)
         if number >= len(pages):
-            self.k.BUG("object_header", "index", f"slot {index} lies behind the {len(pages)} pages of its zspage")
-        return self.k.load(self.k.kmap(pages[number]) + offset)
+            self.k.BUG(
+                "object_header", "index", f"slot {index} lies behind the {len(pages)} pages of its zspage"
+            )
+        return self.load(self.k.kmap(pages[number]) + offset)
 
     def isolated_zspages(self, pool: int) -> int:
         """Return pool->isolated_pages, which counts zspages. Source: struct zs_pool, v5.10. Strays: no."""
-        return self.k.load(pool + POOL_ISOLATED_PAGES)
+        return self.load(pool + POOL_ISOLATED_PAGES)
 
     def lock_words(self, pool: int) -> tuple[tuple[str, int], ...]:
         """Return the class locks; a zspage's lock goes with its zspage. Source: struct size_class, v5.10."""

@@ -7,8 +7,9 @@ Next:  the layers it stands on, from the bottom: reference/pages.py, reference/z
        reference/lifetime.py, reference/compaction.py, reference/migration.py, reference/mapping.py, reference/pool.py,
        reference/views.py; its planted bugs in reference/faults.py.
 
-Lock order: page lock > pin bit > zspage rwlock > class->lock; what is taken the other way round is only tried.
-Every layer is a class with one method for each kernel function, so that a planted bug can replace exactly one.
+Lock order: page lock > pin bit > zspage rwlock > class->lock; what is taken the other way round is only
+tried. Every layer is a class with one method for each kernel function, so that a planted bug can replace
+exactly one.
 """
 
 from __future__ import annotations
@@ -83,10 +84,10 @@ class Zsmalloc(Views):
         obj = self.obj_malloc(size_class, zspage, handle)
         newfg = self.get_fullness_group(size_class, zspage)
         self.insert_zspage(size_class, zspage, newfg)
-        self.set_zspage_mapping(zspage, self.k.load32(size_class + CLASS_INDEX), newfg)
+        self.set_zspage_mapping(zspage, self.load32(size_class + CLASS_INDEX), newfg)
         self.record_obj(handle, obj)
-        self.k.atomic_add(pool + POOL_PAGES_ALLOCATED, self.k.load32(size_class + CLASS_PAGES_PER_ZSPAGE))
-        self.zs_stat_inc(size_class, OBJ_ALLOCATED, self.k.load32(size_class + CLASS_OBJS_PER_ZSPAGE))
+        self.k.atomic_add(pool + POOL_PAGES_ALLOCATED, self.load32(size_class + CLASS_PAGES_PER_ZSPAGE))
+        self.zs_stat_inc(size_class, OBJ_ALLOCATED, self.load32(size_class + CLASS_OBJS_PER_ZSPAGE))
         self.SetZsPageMovable(pool, zspage)
 
     def zs_free(self, pool: int, handle: int) -> None:

@@ -5,8 +5,8 @@ Out:   ZspageWords: packed word, inuse, freeobj, migrate lock, statistics, fulln
 Never: a frame; memory that comes or goes.
 Next:  the objects in a zspage's frames: reference/objects.py; offsets: reference/layout.py.
 
-The packed word is read and written whole, as C does with bit-fields: one load, one store, nothing atomic in between.
-Arguments: `zspage` and `size_class` are addresses; a fullness group is 0..3; a class index is raw.
+The packed word is read and written whole, as C does with bit-fields: one load, one store, nothing atomic in
+between. Arguments: `zspage` and `size_class` are addresses; a fullness group is 0..3; a class index is raw.
 """
 
 from __future__ import annotations
@@ -50,12 +50,13 @@ class ZspageWords(PageWords):
             self.k.BUG("BUG_ON zspage->magic", "magic", f"packed word {packed:#x}: not a zspage")
 
     def get_zspage(self, page: int) -> int:
-        """Return the zspage of a component page. Errors: Report for a wrong magic, or a private that is no address.
+        """Return the zspage of a component page. Errors: Report for a wrong magic, or a private that is no
+        address.
 
         Source: get_zspage(), v5.10. Strays: no.
         """
-        zspage = self.k.load(page + PG_PRIVATE)
-        self._check_magic(self.k.load32(zspage + ZSPAGE_PACKED))
+        zspage = self.load(page + PG_PRIVATE)
+        self._check_magic(self.load32(zspage + ZSPAGE_PACKED))
         return zspage
 
     def get_zspage_mapping(self, zspage: int) -> tuple[int, int]:
@@ -63,23 +64,26 @@ class ZspageWords(PageWords):
 
         Source: get_zspage_mapping(), v5.10. Strays: returns what the kernel stores through pointers.
         """
-        packed = self.k.load32(zspage + ZSPAGE_PACKED)
+        packed = self.load32(zspage + ZSPAGE_PACKED)
         self._check_magic(packed)
         return packed >> CLASS_SHIFT & CLASS_MASK, packed & FULLNESS_MASK
 
     def set_zspage_mapping(self, zspage: int, class_idx: int, fullness: int) -> None:
-        """Set class and fullness. Source: set_zspage_mapping(), v5.10. Strays: no; compilers join the two stores."""
-        packed = self.k.load32(zspage + ZSPAGE_PACKED) & ~_CLASS_AND_FULLNESS
-        self.k.store32(zspage + ZSPAGE_PACKED, packed | class_idx << CLASS_SHIFT | fullness)
+        """Set class and fullness.
+
+        Source: set_zspage_mapping(), v5.10. Strays: no; compilers join the two stores.
+        """
+        packed = self.load32(zspage + ZSPAGE_PACKED) & ~_CLASS_AND_FULLNESS
+        self.store32(zspage + ZSPAGE_PACKED, packed | class_idx << CLASS_SHIFT | fullness)
 
     def is_zspage_isolated(self, zspage: int) -> int:
         """Return how many pages are isolated (3 bits). Source: is_zspage_isolated(), v5.10. Strays: no."""
-        return self.k.load32(zspage + ZSPAGE_PACKED) >> ISOLATED_SHIFT & ISOLATED_MASK
+        return self.load32(zspage + ZSPAGE_PACKED) >> ISOLATED_SHIFT & ISOLATED_MASK
 
     def _mod_isolation(self, zspage: int, delta: int) -> None:
-        packed = self.k.load32(zspage + ZSPAGE_PACKED)
+        packed = self.load32(zspage + ZSPAGE_PACKED)
         isolated = packed + delta & _ISOLATED
-        self.k.store32(zspage + ZSPAGE_PACKED, packed & ~_ISOLATED | isolated)
+        self.store32(zspage + ZSPAGE_PACKED, packed & ~_ISOLATED | isolated)
 
     def inc_zspage_isolation(self, zspage: int) -> None:
         """Count one more isolated page. Source: inc_zspage_isolation(), v5.10. Strays: no."""
@@ -93,36 +97,42 @@ class ZspageWords(PageWords):
 
     def get_zspage_inuse(self, zspage: int) -> int:
         """Return the allocated objects. Source: get_zspage_inuse(), v5.10. Strays: no."""
-        return signed32(self.k.load32(zspage + ZSPAGE_INUSE))
+        return signed32(self.load32(zspage + ZSPAGE_INUSE))
 
     def mod_zspage_inuse(self, zspage: int, delta: int) -> None:
         """Add to inuse. Source: mod_zspage_inuse(), v5.10. Strays: no."""
-        self.k.store32(zspage + ZSPAGE_INUSE, self.k.load32(zspage + ZSPAGE_INUSE) + delta & MASK32)
+        self.store32(zspage + ZSPAGE_INUSE, self.load32(zspage + ZSPAGE_INUSE) + delta & MASK32)
 
     def get_freeobj(self, zspage: int) -> int:
-        """Return the index at the head of the free list, 32 bits. Source: get_freeobj(), v5.10. Strays: no."""
-        return self.k.load32(zspage + ZSPAGE_FREEOBJ)
+        """Return the index at the head of the free list, 32 bits.
+
+        Source: get_freeobj(), v5.10. Strays: no.
+        """
+        return self.load32(zspage + ZSPAGE_FREEOBJ)
 
     def set_freeobj(self, zspage: int, obj: int) -> None:
         """Set the head of the free list; only 32 bits are kept. Source: set_freeobj(), v5.10. Strays: no."""
-        self.k.store32(zspage + ZSPAGE_FREEOBJ, obj & MASK32)
+        self.store32(zspage + ZSPAGE_FREEOBJ, obj & MASK32)
 
     def get_first_page(self, zspage: int) -> int:
-        """Return the first component page. Errors: Report when it is not marked. Source: get_first_page(), v5.10."""
-        first_page = self.k.load(zspage + ZSPAGE_FIRST_PAGE)
+        """Return the first component page.
+
+        Errors: Report when it is not marked. Source: get_first_page(), v5.10.
+        """
+        first_page = self.load(zspage + ZSPAGE_FIRST_PAGE)
         if not self.is_first_page(first_page):
             self.k.BUG("VM_BUG_ON !is_first_page", "get_first_page", "the first page lacks PG_private")
         return first_page
 
     def zspage_full(self, size_class: int, zspage: int) -> bool:
         """Return whether every object is allocated. Source: zspage_full(), v5.10. Strays: no."""
-        return self.get_zspage_inuse(zspage) == self.k.load32(size_class + CLASS_OBJS_PER_ZSPAGE)
+        return self.get_zspage_inuse(zspage) == self.load32(size_class + CLASS_OBJS_PER_ZSPAGE)
 
     # -- the migrate lock: empty stubs without CONFIG_COMPACTION
 
     def migrate_lock_init(self, zspage: int) -> None:
         """Source: migrate_lock_init(), v5.10. Strays: no."""
-        self.k.store(zspage + ZSPAGE_LOCK, 0)
+        self.store(zspage + ZSPAGE_LOCK, 0)
 
     def migrate_read_lock(self, zspage: int) -> None:
         """Source: migrate_read_lock(), v5.10. Strays: no."""
@@ -146,12 +156,12 @@ class ZspageWords(PageWords):
 
     def zs_stat_get(self, size_class: int, kind: int) -> int:
         """Return one counter, 64 bits. kind: enum zs_stat_type. Source: zs_stat_get(), v5.10. Strays: no."""
-        return self.k.load(size_class + CLASS_STATS + kind * 8)
+        return self.load(size_class + CLASS_STATS + kind * 8)
 
     def zs_stat_inc(self, size_class: int, kind: int, count: int) -> None:
         """Add to a counter, with class->lock held. Source: zs_stat_inc(), v5.10. Strays: no."""
         word = size_class + CLASS_STATS + kind * 8
-        self.k.store(word, self.k.load(word) + count & MASK64)
+        self.store(word, self.load(word) + count & MASK64)
 
     def zs_stat_dec(self, size_class: int, kind: int, count: int) -> None:
         """Subtract from a counter; below zero it wraps. Source: zs_stat_dec(), v5.10. Strays: no."""
@@ -162,7 +172,7 @@ class ZspageWords(PageWords):
     def get_fullness_group(self, size_class: int, zspage: int) -> int:
         """Return the group that inuse calls for. Source: get_fullness_group(), v5.10. Strays: no."""
         inuse = self.get_zspage_inuse(zspage)
-        return int(get_fullness_group(inuse, self.k.load32(size_class + CLASS_OBJS_PER_ZSPAGE)))
+        return get_fullness_group(inuse, self.load32(size_class + CLASS_OBJS_PER_ZSPAGE))
 
     def first_zspage_of_group(self, size_class: int, fullness: int) -> int:
         """Return the zspage at the head of one fullness list, 0 for none.

@@ -106,7 +106,9 @@ class ProgramItem(pytest.Item):
         targets = Choice().targets(program.header)
         runner = runners.get(*targets)
         if not judge(program, runner, targets, self._shown_path()).as_kept:
-            trace = Trace()  # only now: most programs are as they should be, and a trace costs time
+            trace = Trace(
+                program.steps
+            )  # only now: most programs are as they should be, and a trace costs time
             raise VerdictChanged(judge(program, runner, targets, self._shown_path(), trace), trace)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     worst = status.NOTHING_FOUND
     for path, program in loaded:
         targets = choice.targets(program.header)
-        trace = Trace() if arguments.trace else None
+        trace = Trace(program.steps) if arguments.trace else None
         verdict = judge(
             program, runners.get(*targets, choice.extra_faults(program.header)), targets, str(path), trace
         )

@@ -18,7 +18,7 @@ from zsfuzz.campaign.engines import ENGINES, open_engine
 from zsfuzz.campaign.fault import ProgramFault
 from zsfuzz.campaign.files import check_folder
 from zsfuzz.campaign.loop import Campaign, CampaignResult, StopFlag
-from zsfuzz.campaign.running import DEFAULT_CANDIDATE, DEFAULT_REFERENCE, open_runner
+from zsfuzz.campaign.running import DEFAULT_CANDIDATE, DEFAULT_REFERENCE, Runners
 from zsfuzz.campaign.settings import RunSettings
 from zsfuzz.cli import options, status
 from zsfuzz.cli.output import Output
@@ -87,7 +87,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     """Run a campaign and print what came of it."""
     settings = settings_of(arguments)
     check_folder(settings.findings, "--findings")
-    runner = open_runner(settings.reference, settings.candidate, settings.faults)
+    runner = Runners().get(settings.reference, settings.candidate, settings.faults)
     engine = open_engine(settings, lambda line: output.note(f"zsfuzz: {line}"))
     stop = StopFlag()
     with stopping_on_signals(stop):

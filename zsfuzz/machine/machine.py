@@ -29,6 +29,7 @@ from zsfuzz.machine.slab import Slab
 
 MAX_PENDING_WORK: Final = 16
 MAX_SHRINKERS: Final = 16
+LIVELOCK_ROUNDS_PER_PAGE: Final = 4  # a loop over a pool's zspages that goes round more often makes no progress
 WORK_STRUCT_BYTES: Final = 16  # [pending, function number]
 _WORK_FUNCTION: Final = 8
 _AOPS: Final = 8
@@ -326,6 +327,14 @@ class Kernel:
 
     def smp_wmb(self) -> None:
         """Write barrier."""
+
+    def cond_resched(self, rounds: int) -> None:
+        """Let others run. rounds: how often the calling loop has come here, from 1.
+
+        Errors: Report for a loop that comes here more often than there is anything left to do.
+        """
+        if rounds > LIVELOCK_ROUNDS_PER_PAGE * self.machine.buddy.pages_count:
+            raise Report("progress", "livelock", "cond_resched", f"a loop without progress: {rounds} rounds")
 
     def _check_page_word(self, address: int) -> None:
         if VMEMMAP_START <= address < self._memmap_end and self._page_words is not None:

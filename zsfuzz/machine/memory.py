@@ -276,32 +276,38 @@ class Memory:
         memmap_half, memmap_bytes = self.memmap_word * 2, self.memmap_bytes
         limit = (self.frame_bytes >> 3 if self.heap_above else self.shadowed_words) * 2
 
-        def locate(address: int, verb: str) -> int:
+        def load32(address: int) -> int:
             if address >= VMEMMAP_START:
                 index = address - VMEMMAP_START
                 if index < memmap_bytes:
-                    return memmap_half + (index >> 2)
-                index = far(address & ~7, verb) * 2 + (address >> 2 & 1)
+                    return halves[memmap_half + (index >> 2)]
+                index = far(address & ~7, "read") * 2 + (address >> 2 & 1)
             else:
                 index = (address - PAGE_OFFSET) >> 2
                 if not 0 <= index < limit:
-                    bad(address, verb)
-            code = shadow[index >> 1]
-            if code > 1 or (code and verb == "read"):
-                bad(address, verb)
-            return index
-
-        def load32(address: int) -> int:
-            return halves[locate(address, "read")]
+                    bad(address, "read")
+            if shadow[index >> 1]:
+                bad(address, "read")
+            return halves[index]
 
         def store32(address: int, value: int) -> None:
-            index = locate(address, "write")
+            if address >= VMEMMAP_START:
+                index = address - VMEMMAP_START
+                if index < memmap_bytes:
+                    halves[memmap_half + (index >> 2)] = value
+                    return
+                index = far(address & ~7, "write") * 2 + (address >> 2 & 1)
+            else:
+                index = (address - PAGE_OFFSET) >> 2
+                if not 0 <= index < limit:
+                    bad(address, "write")
+            if shadow[index >> 1] > 1:
+                bad(address, "write")
+            shadow[index >> 1] = 0
             halves[index] = value
-            if index < memmap_half:
-                shadow[index >> 1] = 0
 
         def load8(address: int) -> int:
-            return halves[locate(address & ~3, "read")] >> ((address & 3) * 8) & 0xFF
+            return load32(address & ~3) >> ((address & 3) * 8) & 0xFF
 
         return load32, store32, load8
 

@@ -15,13 +15,43 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any
 
+from zsfuzz.machine.geometry import geometry
 from zsfuzz.minimize.search import Search, smallest
-from zsfuzz.policy.size_class import ZS_MAX_PAGES_PER_ZSPAGE
+from zsfuzz.policy.size_class import ZS_HANDLE_SIZE, ZS_MAX_PAGES_PER_ZSPAGE
 from zsfuzz.program.limits import FIELDS
-from zsfuzz.program.ops import Component, Isolate, IsolatedPage, PageName, Pfn
+from zsfuzz.program.ops import Component, Isolate, IsolatedPage, Malloc, PageName, Pfn
 from zsfuzz.program.rewrite import SPACE_OF_KIND, Space, slots_of
 
 _MOST_OWNERS = 4  # object slots whose components are tried in place of a pfn
+
+
+def shrink_classes(search: Search) -> None:
+    """Move all objects of one size to the smallest size class that does as well.
+
+    One by one they could not move: what a finding needs may be that they share a zspage. And it is no matter
+    of halving: chains of four pages are scattered over the sizes.
+    """
+    search.phase = "classes"
+    sizes = dict.fromkeys(step.size for step in search.best.steps if isinstance(step, Malloc))
+    lowest = _lowest_requests(search)
+    for size in sizes:
+        for smaller in lowest:
+            if smaller >= size or _resize(search, size, smaller):
+                break
+
+
+def _lowest_requests(search: Search) -> list[int]:
+    """Return the smallest request that each size class serves, ascending, in bytes."""
+    classes = geometry(search.best.header.geometry).size_classes.classes
+    return [0] + [max(1, each.size_bytes + 1 - ZS_HANDLE_SIZE) for each in classes[:-1]]
+
+
+def _resize(search: Search, size: int, smaller: int) -> bool:
+    steps = [
+        replace(step, size=smaller) if isinstance(step, Malloc) and step.size == size else step
+        for step in search.best.steps
+    ]
+    return search.attempt_steps(steps)
 
 
 def simplify_arguments(search: Search) -> None:

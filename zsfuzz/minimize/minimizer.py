@@ -6,7 +6,7 @@ Never: knowledge of an oracle, a target or a file.
 Next:  what is simpler: zsfuzz/minimize/order.py; one attempt: zsfuzz/minimize/search.py.
 
     steps:     by slot and kind, by runs, one by one, in pairs, isolations inlined
-    arguments: smaller numbers, earlier words, shorter lists and ranges
+    arguments: smaller size classes, smaller numbers, earlier words, shorter lists and ranges
     slots:     merged, numbered from 0
     header:    default geometry, no switches, default memory
     ... and all of it again until a round changes nothing
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from zsfuzz.errors import UsageError
-from zsfuzz.minimize.arguments import simplify_arguments
+from zsfuzz.minimize.arguments import shrink_classes, simplify_arguments
 from zsfuzz.minimize.headers import simplify_header
 from zsfuzz.minimize.search import BudgetSpent, MinimizeProgress, Search
 from zsfuzz.minimize.slots import number_slots
@@ -32,6 +32,7 @@ _PASSES: tuple[Callable[[Search], None], ...] = (
     delete_chunks,
     delete_pairs,
     inline_isolations,
+    shrink_classes,
     simplify_arguments,
     number_slots,
     simplify_header,

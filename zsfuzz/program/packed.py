@@ -90,7 +90,7 @@ def seal(body: bytes | memoryview) -> bytes:
 
 
 def _raw_header(header: Header) -> dict[str, object]:
-    """Return what differs from an empty header: None, 0 and () go without saying."""
+    """Return what is set: None, 0 and () go without saying."""
     pairs = ((name, getattr(header, name)) for name in _HEADER_NAMES)
     return {name: value for name, value in pairs if value}
 

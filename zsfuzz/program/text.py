@@ -38,7 +38,7 @@ from zsfuzz.program.steps import format_step, parse_number, parse_step
 MAX_LINES = 1 << 21  # twice the steps: as many comments as steps
 MAX_HEADER_LINES = 2 * MAX_FAULTS
 MAX_LINE_CHARS = 16 << 10  # the longest step, a migrate of 512 pages, has less than 9,000
-SIGNATURE = "zsfuzz"  # first word of the first line
+FIRST_WORD = "zsfuzz"
 END_OF_HEADER = "---"
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\x80-\x9f]")  # all but tab and newline
 _MEMORY = ("normal", "movable")
@@ -68,7 +68,7 @@ def format_program(program: Program) -> str:
         check_program(program)
     except UsageError as reason:
         raise HarnessError(f"cannot write a malformed program: {reason}") from reason
-    lines = [f"{SIGNATURE} {FORMAT_VERSION}", *_format_header(program.header), END_OF_HEADER]
+    lines = [f"{FIRST_WORD} {FORMAT_VERSION}", *_format_header(program.header), END_OF_HEADER]
     lines.extend(map(format_step, program.steps))
     return "\n".join(lines) + "\n"
 
@@ -128,11 +128,11 @@ class _Reader:
 
     def _version(self, first: RawLine | None) -> int:
         if first is None:
-            raise Malformed(f"there is nothing in it; a program begins with '{SIGNATURE} {FORMAT_VERSION}'")
+            raise Malformed(f"there is nothing in it; a program begins with '{FIRST_WORD} {FORMAT_VERSION}'")
         self.line, line = first
         words = line.split()
-        if len(words) != 2 or words[0] != SIGNATURE:
-            raise Malformed(f"a program begins with '{SIGNATURE} {FORMAT_VERSION}', not {shown(line)}")
+        if len(words) != 2 or words[0] != FIRST_WORD:
+            raise Malformed(f"a program begins with '{FIRST_WORD} {FORMAT_VERSION}', not {shown(line)}")
         version = parse_number(words[1], "a version")
         if version > FORMAT_VERSION:
             raise Malformed(newer_version(version))

@@ -39,16 +39,22 @@ class StepRow:
 
 @dataclass(slots=True)
 class Trace:
-    """An Observer that remembers."""
+    """An Observer that remembers. program_steps: those of the program, for the step a run broke off in."""
 
+    program_steps: Sequence[Operation] = ()
     steps: list[StepRow] = field(default_factory=list)
     reference_pages: Sequence[PageRow] = ()
     candidate_pages: Sequence[PageRow] = ()
     pages_index: int = -1
 
     def step(self, index: int, operation: Operation, reference: str, candidate: str, effective: bool) -> None:
-        """Remember one step."""
-        self.steps.append(StepRow(index, format_step(operation), reference, candidate, effective))
+        """Remember one step; of one that is told of twice, the report in which the sides differ."""
+        row = StepRow(index, format_step(operation), reference, candidate, effective)
+        if self.steps and self.steps[-1].index == index:
+            if reference != candidate:
+                self.steps[-1] = row
+            return
+        self.steps.append(row)
 
     def pages(self, index: int, reference: list[PageRow], candidate: list[PageRow]) -> None:
         """Remember the map of pfns."""
@@ -58,26 +64,35 @@ class Trace:
         """Return the index of the first step whose outcomes differ, None when all agree."""
         return next((row.index for row in self.steps if row.reference != row.candidate), None)
 
+    def rows(self, finding: Finding | None) -> list[StepRow]:
+        """Return the steps, and below them the one that the run never came back from."""
+        last = self.steps[-1].index if self.steps else -1
+        if finding is None or finding.step <= last:
+            return self.steps
+        broken = (
+            format_step(self.program_steps[finding.step])
+            if finding.step < len(self.program_steps)
+            else "(everything is freed and checked)"
+        )
+        return [*self.steps, StepRow(finding.step, broken, "?", "?", True)]
+
 
 def trace_lines(trace: Trace, finding: Finding | None, *, last: int | None = None) -> Iterator[str]:
     """Yield the trace as text. last: only that many steps before the end, with a word on what is left out."""
     marked = trace.first_difference()
     if marked is None and finding is not None:
         marked = finding.step
-    shown = trace.steps if last is None else trace.steps[-last:]
-    cells = [_HEAD, *(_cells(row, marked) for row in shown)]
+    rows = trace.rows(finding)
+    shown = rows if last is None else rows[-last:]
+    cells = [_HEAD, *(_cells(row, row.index == marked, len(trace.program_steps)) for row in shown)]
     columns = widths(cells, _LIMITS)
     yield from lines_of(_HEAD, columns)
-    if len(shown) < len(trace.steps):
-        yield f"       ... {len(trace.steps) - len(shown)} steps before"
-    told = False
+    if len(shown) < len(rows):
+        yield f"       ... {len(rows) - len(shown)} steps before"
     for row, cell in zip(shown, cells[1:], strict=True):
         yield from lines_of(cell, columns)
         if finding is not None and row.index == finding.step:
-            told = True
             yield from finding_lines(finding)
-    if finding is not None and not told:
-        yield from finding_lines(finding)
     yield from _map_lines(trace)
 
 
@@ -89,19 +104,19 @@ def finding_lines(finding: Finding) -> Iterator[str]:
         yield f"       {name}: {value}"
 
 
-def _cells(row: StepRow, marked: int | None) -> tuple[str, ...]:
-    mark = ">" if row.index == marked else ""
+def _cells(row: StepRow, marked: bool, steps_count: int) -> tuple[str, ...]:
+    index = "end" if 0 < steps_count <= row.index else str(row.index)
+    outcomes = (row.reference, row.candidate)
     if not row.effective and row.reference == row.candidate:
-        text = row.reference or "no-op"
-        return mark, str(row.index).rjust(4), row.operation, f"({text})", f"({text})"
-    return mark, str(row.index).rjust(4), row.operation, row.reference, row.candidate
+        outcomes = (f"({row.reference or 'no-op'})",) * 2
+    return ">" if marked else "", index.rjust(4), row.operation, *outcomes
 
 
 def _map_lines(trace: Trace) -> Iterator[str]:
     if not trace.reference_pages and not trace.candidate_pages:
         return
     yield ""
-    if trace.pages_index < len(trace.steps):
+    if trace.pages_index < len(trace.program_steps or trace.steps):
         yield f"pfns after step {trace.pages_index} (L locked, I isolated, > the sides differ)"
     else:
         yield "pfns at the end (L locked, I isolated, > the sides differ)"

@@ -58,7 +58,7 @@ def verdict_json(verdict: Verdict, where: str, replay: str, trace: Trace | None)
         "checks": dict(sorted(verdict.result.checks.items())),
     }
     if trace is not None:
-        entry["steps"] = [asdict(row) for row in trace.steps]
+        entry["steps"] = [asdict(row) for row in trace.rows(verdict.finding)]
         entry["first_difference"] = trace.first_difference()
         entry["pages"] = {
             "reference": [asdict(row) for row in trace.reference_pages],

@@ -36,7 +36,7 @@ SHRINK_STOP = -1  # ~0UL, as the target protocol spells it
 
 @dataclass(slots=True)
 class ZsCompactControl:
-    """struct zs_compact_control: the page and slot the source is read at, and the destination's first page."""
+    """struct zs_compact_control: where the source is read, and the destination's first page."""
 
     s_page: int
     d_page: int

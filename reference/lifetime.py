@@ -97,19 +97,19 @@ class Lifetime(Objects):
 
         Source: create_page_chain(), v5.10. Strays: no.
         """
-        k = self.k
+        store = self.store
         previous = 0
-        for number in range(k.load32(size_class + CLASS_PAGES_PER_ZSPAGE)):
+        for number in range(self.load32(size_class + CLASS_PAGES_PER_ZSPAGE)):
             page = pages[number]
             self.set_page_private(page, zspage)
-            k.store(page + PG_INDEX, 0)
+            store(page + PG_INDEX, 0)
             if number == 0:
-                k.store(zspage + ZSPAGE_FIRST_PAGE, page)
-                k.set_bit(PG_private, page)
+                store(zspage + ZSPAGE_FIRST_PAGE, page)
+                self.k.set_bit(PG_private, page)
                 if self.is_huge_class(size_class):
                     self.SetPageHugeObject(page)
             else:
-                k.store(previous + PG_INDEX, page)
+                store(previous + PG_INDEX, page)
             previous = page
 
     def is_huge_class(self, size_class: int) -> bool:

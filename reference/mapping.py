@@ -5,8 +5,8 @@ Out:   Mapping: the address of an object's bytes, in its frame or in the buffer.
 Never: two mappings on one CPU at a time; the caller's contract, not checked here.
 Next:  the pin bit and the migrate lock that a mapping holds: reference/objects.py, reference/zspage.py.
 
-    straddling object     page n   [ .......... | handle | by ]     map:    both parts to the buffer, unless WO
-                          page n+1 [ tes | ................. ]      unmap:  buffer behind the handle to both, unless RO
+    page n    [ ............. | handle | by ]     map:    both parts go to the buffer, unless WO
+    page n+1  [ tes | ..................... ]     unmap:  what follows the handle goes back, unless RO
 
 Source: mm/zsmalloc.c, v5.10.223. Strays: one CPU, so one mapping area; lanes get one each by their number.
 kmap_atomic() is the direct map, so nothing is unmapped and no balance is kept.

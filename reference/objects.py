@@ -5,9 +5,9 @@ Out:   Objects: obj_malloc(), obj_free(), init_zspage(), zs_object_copy() and th
 Never: moves a zspage between lists, takes class->lock (callers hold it).
 Next:  zspages come and go in reference/lifetime.py; a user's view of an object in reference/mapping.py.
 
-    handle word     object value: pfn, index, and in bit 0 the pin bit          (8 bytes of the slab cache zs_handle)
-    slot, live      [ handle | 1 | the user's bytes ............ ]
-    slot, free      [ next index << 1 | stale bytes ............ ]
+    handle word     [ pfn | index | pin bit ]                8 bytes of the slab cache zs_handle
+    live slot       [ handle | 1 | the user's bytes ........ ]
+    free slot       [ next index << 1 | stale bytes ........ ]
     huge page       the slot has no header: page->index holds handle | 1
 
 The free list runs through 64-bit words in the frames, but its head, freeobj, is 32 bits: the -1 link of the
@@ -126,7 +126,7 @@ class Objects(ZspageWords):
         link: address of the first one. following: the index that each links to. ends: the last one links to
         -1. Source: init_zspage(), v5.10. Strays: no.
         """
-        store = self.k.store
+        store = self.store
         for freeobj in following[:-1]:
             store(link, freeobj << OBJ_TAG_BITS)
             link += size
@@ -137,18 +137,18 @@ class Objects(ZspageWords):
 
         The caller has seen that the zspage is not full. Source: obj_malloc(), v5.10. Strays: no.
         """
-        k = self.k
+        load, store, kmap = self.load, self.store, self.k.kmap
         obj = self.get_freeobj(zspage)
-        offset = obj * k.load32(size_class + CLASS_SIZE)
+        offset = obj * self.load32(size_class + CLASS_SIZE)
         page = self.get_first_page(zspage)
         for _ in range(offset >> self.page_shift):
             page = self.get_next_page(page)
-        link = k.kmap(page) + (offset & self.page_size - 1)
-        self.set_freeobj(zspage, k.load(link) >> OBJ_TAG_BITS)
+        link = kmap(page) + (offset & self.page_size - 1)
+        self.set_freeobj(zspage, load(link) >> OBJ_TAG_BITS)
         if self.PageHugeObject(page):
-            k.store(k.load(zspage + ZSPAGE_FIRST_PAGE) + PG_INDEX, handle | OBJ_ALLOCATED_TAG)
+            store(load(zspage + ZSPAGE_FIRST_PAGE) + PG_INDEX, handle | OBJ_ALLOCATED_TAG)
         else:
-            k.store(link, handle | OBJ_ALLOCATED_TAG)
+            store(link, handle | OBJ_ALLOCATED_TAG)
         self.mod_zspage_inuse(zspage, 1)
         self.zs_stat_inc(size_class, OBJ_USED, 1)
         return self.location_to_obj(page, obj)

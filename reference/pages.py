@@ -6,11 +6,12 @@ Out:   PageWords, the lowest layer of the allocator: chain links, first-object o
 Never: looks into a frame, takes a lock.
 Next:  the zspage that page->private names: reference/zspage.py.
 
-    page->private   the zspage                      PG_private      the first component page
-    page->freelist  the next component page, or     PG_owner_priv_1 the page of a huge zspage
-                    (same word, index) a huge       page->mapping   pool inode's mapping | PAGE_MAPPING_MOVABLE
-                    zspage's handle | tag
-    page->units     offset of the first object that starts in the page (over _mapcount, 32 bits)
+    page->private    the zspage
+    page->freelist   the next component page; in a huge zspage (same word, index) the handle | tag
+    page->units      offset of the first object that starts in the page (over _mapcount, 32 bits)
+    page->mapping    mapping of the pool's inode | PAGE_MAPPING_MOVABLE
+    PG_private       marks the first component page
+    PG_owner_priv_1  marks the page of a huge zspage
 
 Source: mm/zsmalloc.c, v5.10.223, the comment at its top and the helpers around get_first_page().
 """

@@ -218,7 +218,7 @@ class Pool(Mapping):
 
     def class_row(self, size_class: int) -> ClassRow:
         """Return one row, its counters read with class->lock held. Source: zs_stats_size_show(), v5.10."""
-        load32 = self.k.load32
+        load32 = self.load32
         self.k.spin_lock(size_class + CLASS_LOCK, CLASS_SPINLOCK)
         almost_full = self.zs_stat_get(size_class, CLASS_ALMOST_FULL)
         almost_empty = self.zs_stat_get(size_class, CLASS_ALMOST_EMPTY)

@@ -3,9 +3,9 @@
 In:    a Kernel; pools, sizes, gfp masks, handles.
 Out:   Zsmalloc, the target called "reference".
 Never: shares code with the other allocator; keeps state outside the arena.
-Next:  the layers it stands on, from the bottom: reference/pages.py, reference/zspage.py, reference/objects.py,
-       reference/lifetime.py, reference/compaction.py, reference/migration.py, reference/mapping.py, reference/pool.py,
-       reference/views.py; its planted bugs in reference/faults.py.
+Next:  the layers it stands on, from the bottom: reference/pages.py, reference/zspage.py,
+       reference/objects.py, reference/lifetime.py, reference/compaction.py, reference/migration.py,
+       reference/mapping.py, reference/pool.py, reference/views.py; its planted bugs: reference/faults.py.
 
 Lock order: page lock > pin bit > zspage rwlock > class->lock; what is taken the other way round is only
 tried. Every layer is a class with one method for each kernel function, so that a planted bug can replace
@@ -90,6 +90,13 @@ class Zsmalloc(Views):
         self.zs_stat_inc(size_class, OBJ_ALLOCATED, self.load32(size_class + CLASS_OBJS_PER_ZSPAGE))
         self.SetZsPageMovable(pool, zspage)
 
+    def may_free(self, zspage: int) -> bool:
+        """Return whether an empty zspage may be freed: an isolated one is left to whoever puts it back.
+
+        Source: zs_free(), v5.10. Strays: no.
+        """
+        return not self.is_zspage_isolated(zspage)
+
     def zs_free(self, pool: int, handle: int) -> None:
         """Free an object, and its zspage when that was the last one and no page is isolated; 0 is ignored.
 
@@ -107,8 +114,7 @@ class Zsmalloc(Views):
         self.k.spin_lock(size_class + CLASS_LOCK, CLASS_SPINLOCK)
         self.obj_free(size_class, obj)
         fullness = self.fix_fullness_group(size_class, zspage)
-        # Whoever puts an isolated zspage back sees that it is empty and schedules the worker.
-        frees = fullness == ZS_EMPTY and not self.is_zspage_isolated(zspage)
+        frees = fullness == ZS_EMPTY and self.may_free(zspage)
         self.migrate_read_unlock(zspage)
         if frees:
             self.free_zspage(pool, size_class, zspage)

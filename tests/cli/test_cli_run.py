@@ -146,7 +146,7 @@ def test_a_signal_ends_it_with_the_summary_and_the_findings(
     done = call(capsys, "run", "--time", "60", "--json")
     document = json.loads(done.out)
     assert document["stopped"] == f"stopped by {number.name}"
-    assert document["programs"] == 4
+    assert document["programs"] == 3
     assert len(document["findings"]) == 1
     assert done.status == 1
 

@@ -21,7 +21,6 @@ def program(size: int, verdict: str | None = None, geometry: str = "linux-5.10")
     return Program(Header(geometry, verdict=verdict), (ops.Malloc(0, size), ops.Free(0)))
 
 
-
 def test_add_takes_text_and_packed_files_once_each(tmp_path: Path) -> None:
     save_program(program(1), tmp_path / "one.zst")
     save_program(program(1), tmp_path / "same.zsf")

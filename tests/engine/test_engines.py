@@ -57,7 +57,7 @@ def programs_until_found(engine: Engine, bug: Callable[[], Bug], limit: int) -> 
 
 @pytest.mark.parametrize("name", list(DIGESTS))
 def test_a_seed_gives_the_same_programs_on_every_python(name: str) -> None:
-    """If generation was changed on purpose, put the new digest in, after running this on 3.11, 3.12 and 3.13."""
+    """If generation was changed on purpose, put the new digest in, once 3.11, 3.12 and 3.13 agree on it."""
     text = repr(programs_of(make(name, 7), 150))
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == DIGESTS[name]
 

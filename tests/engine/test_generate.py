@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import fields
+from enum import Enum
 from random import Random
 
 import pytest
 
 from tests.engine.tiny import TinyState, effective_kinds
+from zsfuzz.engine.choose import CHOOSERS
 from zsfuzz.engine.generate import StepWriter, generate_addition, generate_program
 from zsfuzz.engine.idioms import IDIOMS
 from zsfuzz.engine.profile import CORE_WEIGHTS, IDIOM_WEIGHTS, OTHER_WEIGHTS, GenerateSettings, draw_profile
-from zsfuzz.engine.choose import CHOOSERS
 from zsfuzz.engine.rng import Dice
 from zsfuzz.engine.vocabulary import CORE_KINDS
 from zsfuzz.errors import UsageError
@@ -73,7 +74,7 @@ def test_every_operation_and_every_word_of_every_enumeration_occurs(programs: li
     for operation in ops.OPERATIONS:
         for field in fields(operation):
             values = {getattr(step, field.name) for step in steps if type(step) is operation}
-            words = next((type(value) for value in values if isinstance(value, ops.Enum)), None)
+            words = next((type(value) for value in values if isinstance(value, Enum)), None)
             if words is not None:
                 assert values == set(words), f"{operation.__name__}.{field.name}"
 
@@ -124,7 +125,9 @@ def test_sizes_favour_chains_of_pages_and_reach_the_edges() -> None:
 
 def test_programs_draw_different_kinds_of_operations(programs: list[Program]) -> None:
     """Swarm: no kind but malloc and free is in all long programs, and no two programs need to agree."""
-    long = [frozenset(type(step) for step in program.steps) for program in programs if len(program.steps) >= 80]
+    long = [
+        frozenset(type(step) for step in program.steps) for program in programs if len(program.steps) >= 80
+    ]
     for kind in ops.OPERATIONS:
         if kind not in (ops.Malloc, ops.Free):
             assert sum(kind in kinds for kinds in long) < 0.97 * len(long), kind
@@ -143,7 +146,7 @@ def test_the_tables_name_exactly_what_exists() -> None:
 
 @pytest.mark.parametrize("name", list(IDIOMS))
 def test_every_idiom_acts_on_an_empty_machine(name: str) -> None:
-    """By itself, an idiom emits mostly effective steps, whatever it draws (the runner here never fails a malloc)."""
+    """By itself, an idiom emits mostly effective steps, whatever it draws (here no malloc ever fails)."""
     dice = Dice(Random(4))
     steps = effective = 0
     for _ in range(40):
@@ -216,7 +219,12 @@ def shape_scan_with_zspage_and_unmovable_neighbour(program: Program) -> bool:
     for step in program.steps:
         state.step(step)
         unmovable |= isinstance(step, ops.Bystander) and step.kind is ops.BystanderKind.UNMOVABLE
-        if unmovable and state.live and isinstance(step, ops.Scan) and step.scanner is ops.Scanner.HAS_UNMOVABLE:
+        if (
+            unmovable
+            and state.live
+            and isinstance(step, ops.Scan)
+            and step.scanner is ops.Scanner.HAS_UNMOVABLE
+        ):
             return True
     return False
 
@@ -242,9 +250,7 @@ def test_the_shape_of_a_known_bug_is_common(
 
 def test_an_addition_continues_what_the_prefix_left_open() -> None:
     """Behind `map h0`, new steps begin with what the map contract allows."""
-    program = Program(
-        generated(1)[0].header, (ops.Malloc(0, 100), ops.Map(0, ops.MapMode.RW))
-    )
+    program = Program(generated(1)[0].header, (ops.Malloc(0, 100), ops.Map(0, ops.MapMode.RW)))
     allowed = 0
     for seed in range(50):
         first = generate_addition(Dice(Random(seed)), GenerateSettings(), program.header, program.steps, 1)[0]

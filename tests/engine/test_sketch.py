@@ -57,7 +57,9 @@ def test_the_same_page_is_not_isolated_twice() -> None:
     assert sketch.isolated.members == [3]
 
 
-@pytest.mark.parametrize("release", [ops.Putback(3), ops.Migrate((ops.IsolatedPage(3),), ops.MigrateMode.SYNC)])
+@pytest.mark.parametrize(
+    "release", [ops.Putback(3), ops.Migrate((ops.IsolatedPage(3),), ops.MigrateMode.SYNC)]
+)
 def test_putting_back_or_migrating_the_last_page_of_an_empty_zspage_frees_it(release: Operation) -> None:
     sketch = sketch_of(ops.Malloc(0, BIG), ops.Isolate(3, ops.Component(0, 1)), ops.Free(0), release)
     assert sketch.used_pages == 0
@@ -100,7 +102,7 @@ def test_a_failure_of_another_operation_waits_for_it() -> None:
 
 
 def test_a_pool_in_use_is_not_destroyed() -> None:
-    steps = [ops.CreatePool(2), ops.Malloc(0, BIG, ops.Gfp.MOVABLE, 2), ops.DestroyPool(2)]
+    steps: list[Operation] = [ops.CreatePool(2), ops.Malloc(0, BIG, ops.Gfp.MOVABLE, 2), ops.DestroyPool(2)]
     assert 2 in sketch_of(*steps).pools
     assert 2 not in sketch_of(*steps, ops.Free(0), ops.DestroyPool(2)).pools
 

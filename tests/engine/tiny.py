@@ -1,4 +1,4 @@
-"""A runner over an allocator of a few dozen lines, so that engines and the minimizer are tested by themselves.
+"""A runner over an allocator of a few dozen lines, to test engines and the minimizer by themselves.
 
 In:    programs.
 Out:   RunResult, with features of the state and, if a planted bug is reached, a finding.

@@ -128,6 +128,36 @@ NR_ISOLATED: Final = 2  # NR_ISOLATED_ANON + _FILE of the node, kept per zone he
 NR_VM_ZONE_STAT_ITEMS: Final = 3
 VMSTAT_NAMES: Final = ("nr_free_pages", "nr_zspages", "nr_isolated")
 
+# /proc/kpageflags, bit numbers (include/uapi/linux/kernel-page-flags.h, include/linux/kernel-page-flags.h)
+KPF_LOCKED: Final = 0
+KPF_ERROR: Final = 1
+KPF_REFERENCED: Final = 2
+KPF_UPTODATE: Final = 3
+KPF_DIRTY: Final = 4
+KPF_LRU: Final = 5
+KPF_ACTIVE: Final = 6
+KPF_SLAB: Final = 7
+KPF_WRITEBACK: Final = 8
+KPF_RECLAIM: Final = 9
+KPF_BUDDY: Final = 10
+KPF_MMAP: Final = 11
+KPF_ANON: Final = 12
+KPF_SWAPBACKED: Final = 14
+KPF_COMPOUND_HEAD: Final = 15
+KPF_COMPOUND_TAIL: Final = 16
+KPF_HUGE: Final = 17
+KPF_UNEVICTABLE: Final = 18
+KPF_HWPOISON: Final = 19
+KPF_NOPAGE: Final = 20
+KPF_THP: Final = 22
+KPF_OFFLINE: Final = 23
+KPF_PGTABLE: Final = 26
+KPF_RESERVED: Final = 32
+KPF_MLOCKED: Final = 33
+KPF_PRIVATE: Final = 35
+KPF_PRIVATE_2: Final = 36
+KPF_OWNER_PRIVATE: Final = 37
+
 # errno
 EIO: Final = 5
 ENXIO: Final = 6

@@ -6,9 +6,10 @@ Never: a tolerance. A rule that does not predict both values exactly does not ap
 Next:  the reason for each rule in docs/adr/0005-expected-differences.md.
 
 Rules (facts of the two designs, not of the targets' code):
-D1 kpagecount: a page of the reference shows first-object offset + 1, since units overlays _mapcount; the candidate's 0.
-D2 kpageflags: the reference shows PRIVATE on the first page, OWNER_PRIVATE on a huge one and MMAP on every one; the
-   candidate's pages are tails without a head: COMPOUND_TAIL. Everything else is equal.
+D1 kpagecount: a page shows what its design declares by shown_to_scanners(): the reference first-object offset + 1,
+   since units overlays _mapcount; the candidate 0.
+D2 kpageflags: likewise the bits that come from the design: PRIVATE on the first page, OWNER_PRIVATE on a huge one and
+   MMAP on every one against COMPOUND_TAIL, a tail without a head. All other bits must be equal.
 D3 speculative reference: a reference taken on a page pins that page in the reference and the whole zspage in the
    candidate; when such a zspage is freed, or the page migrated away, different frames stay allocated. The frames are
    predicted exactly; from there on placements may differ, so the run goes straight to its drain.
@@ -19,7 +20,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from zsfuzz.machine.layout import NR_FREE_PAGES
-from zsfuzz.machine.scanners.kpage import KPF_COMPOUND_TAIL, KPF_MMAP, KPF_OWNER_PRIVATE, KPF_PRIVATE
 from zsfuzz.program.ops import Scanner
 
 if TYPE_CHECKING:
@@ -49,15 +49,15 @@ class ExpectedDifferences:
         views = [_zspage_around(side, pfn) for side in (judge.reference, judge.candidate)]
         if views[0] is None or views[1] is None or views[0].pages != views[1].pages:
             return False
-        if judge.reference.target.rules is judge.candidate.target.rules:
-            return False
         page = judge.reference.machine.buddy.pfn_to_page(pfn)
         index = views[0].pages.index(page)
-        rule, predicted = (
-            ("D1", _kpagecount(judge, views[0], index))
-            if name == "kpagecount"
-            else ("D2", _kpageflags(judge, views[0], index, reference))
-        )
+        left = judge.reference.target.shown_to_scanners(views[0], index)
+        right = judge.candidate.target.shown_to_scanners(views[1], index)
+        if name == "kpagecount":
+            rule, predicted = "D1", (left.kpagecount, right.kpagecount)
+        else:
+            common = reference & ~left.kpageflags
+            rule, predicted = "D2", (common | left.kpageflags, common | right.kpageflags)
         if (reference, candidate) != predicted:
             return False
         self._uses[rule] += 1
@@ -101,30 +101,6 @@ class ExpectedDifferences:
 def _zspage_around(side: SideView, pfn: int) -> ZspageView | None:
     zspage = side.target.page_owner(side.machine.buddy.pfn_to_page(pfn))
     return side.target.zspage_view(zspage) if zspage else None
-
-
-def _kpagecount(judge: Judge, view: ZspageView, index: int) -> tuple[int, int]:
-    size = _class_size(judge, view)
-    page_size = judge.reference.machine.page_size
-    first_offset = -(-index * page_size // size) * size - index * page_size
-    return first_offset + 1, 0
-
-
-def _kpageflags(judge: Judge, view: ZspageView, index: int, reference: int) -> tuple[int, int]:
-    own = 1 << KPF_MMAP
-    if index == 0:
-        own |= 1 << KPF_PRIVATE
-    if _class_size(judge, view) == judge.reference.machine.page_size:
-        own |= 1 << KPF_OWNER_PRIVATE
-    common = reference & ~(1 << KPF_MMAP | 1 << KPF_PRIVATE | 1 << KPF_OWNER_PRIVATE)
-    return common | own, common | 1 << KPF_COMPOUND_TAIL
-
-
-def _class_size(judge: Judge, view: ZspageView) -> int:
-    for size_class in judge.reference.machine.geometry.size_classes.classes:
-        if size_class.index == view.class_index:
-            return size_class.size_bytes
-    return 1
 
 
 def _withheld_by_page(side: SideView) -> frozenset[int]:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from enum import Enum
 from typing import Any
 
-from zsfuzz.policy.size_class import ZS_HANDLE_SIZE
+from zsfuzz.policy.size_class import ZS_HANDLE_SIZE, size_class_table
 from zsfuzz.program.limits import BYSTANDER_SLOT, FIELDS, HANDLE, PAGE, PAGE_SLOT, PAGES, POOL, REF_SLOT, Kind
 from zsfuzz.program.ops import Component, IsolatedPage, Malloc, Operation, PageName, Pfn
 
@@ -90,15 +90,17 @@ def _renamed_page(page: PageName, space: Space, names: Mapping[int, int]) -> Pag
 
 
 def rescaled(operation: Operation, page_size_before: int, page_size_after: int) -> Operation:
-    """Return a malloc whose slot fills the same part of a page as before; any other operation as it is.
+    """Return a malloc moved to the class of the same shape in other pages; any other operation as it is.
 
-    page_size_before, page_size_after: bytes, powers of two. Requests of a whole page and more keep their
-    distance from the page size.
+    page_size_before, page_size_after: bytes, of geometries. A class that fills N pages with M objects does so
+    in pages of any size, as far as the steps between classes allow. Requests that get a page of their own, or
+    none, keep their distance from the page size.
     """
-    if page_size_before == page_size_after or not isinstance(operation, Malloc):
+    if page_size_before == page_size_after or not isinstance(operation, Malloc) or not operation.size:
         return operation
     size = operation.size
-    if size >= page_size_before:
-        return replace(operation, size=size - page_size_before + page_size_after)
-    slot_bytes = (size + ZS_HANDLE_SIZE) * page_size_after // page_size_before
-    return replace(operation, size=max(min(size, 1), slot_bytes - ZS_HANDLE_SIZE))
+    size_class = size_class_table(page_size_before).class_for(size + ZS_HANDLE_SIZE)
+    if size_class.huge:
+        return replace(operation, size=max(1, size - page_size_before + page_size_after))
+    slot_bytes = size_class.size_bytes * page_size_after // page_size_before
+    return replace(operation, size=max(1, slot_bytes - ZS_HANDLE_SIZE))

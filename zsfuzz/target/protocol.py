@@ -67,6 +67,17 @@ class ClassRow:
     freeable: int
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a design puts in front of whoever reads the struct pages of a live zspage raw.
+
+    kpagecount: the value of /proc/kpagecount. kpageflags: the bits of /proc/kpageflags that come from the design.
+    """
+
+    kpagecount: int
+    kpageflags: int
+
+
 class Target(ABC):
     """An allocator under test. One instance belongs to one machine and serves every pool on it."""
 
@@ -168,3 +179,10 @@ class Target(ABC):
     @abstractmethod
     def lock_words(self, pool: int) -> tuple[tuple[str, int], ...]:
         """Return (lock class, address) of every lock the pool and its classes own, for the check that all are free."""
+
+    def shown_to_scanners(self, view: ZspageView, index: int) -> Shown:
+        """Return what page `index` of a zspage shows through /proc/kpagecount and /proc/kpageflags.
+
+        Expected differences D1 and D2 are made of these declarations; anything else that a page shows is a finding.
+        """
+        return Shown(0, 0)

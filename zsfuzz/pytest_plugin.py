@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from zsfuzz.campaign.running import Runners
     from zsfuzz.campaign.verdict import Verdict
     from zsfuzz.report.trace import Trace
 
@@ -30,7 +31,7 @@ LAST_STEPS = 40
 """How many steps a failure shows; the replay command shows all."""
 
 _FOLDERS = pytest.StashKey[tuple[Path, ...]]()
-_RUNNERS = pytest.StashKey["Runners"]()
+_RUNNERS: pytest.StashKey[Runners] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -19,6 +19,9 @@ from zsfuzz.oracle.finding import Finding
 from zsfuzz.program import ops
 from zsfuzz.program.program import Program
 
+ACROSS_REFERENCES = frozenset(
+    {ops.CompactZone, ops.Offline, ops.Contig, ops.Poison, ops.CreatePool, ops.DestroyPool}
+)
 OPCODE = {operation: number for number, operation in enumerate(ops.OPERATIONS)}
 
 
@@ -45,7 +48,7 @@ class TinyState:
         self.refs: set[int] = set()
         self.bystanders: set[int] = set()
         self.pools = {0}
-        self.held = -1
+        self.held, self.held_mode = -1, ops.MapMode.RW
 
     def find(self, page: ops.PageName) -> tuple[Zspage, int] | None:
         """Return the zspage and component index behind a name, None for a dead one."""
@@ -64,7 +67,13 @@ class TinyState:
             if isinstance(op, ops.Unmap) and op.slot == self.held:
                 self.held = -1
                 return True
-            return isinstance(op, ops.Read | ops.Write) and op.slot == self.held
+            if isinstance(op, ops.Read):
+                return op.slot == self.held and self.held_mode is not ops.MapMode.WO
+            return isinstance(op, ops.Write) and op.slot == self.held and self.held_mode is not ops.MapMode.RO
+        if self.refs and type(op) in ACROSS_REFERENCES:
+            return False
+        if self.isolated and isinstance(op, ops.Poison | ops.Offline | ops.DestroyPool):
+            return False
         handler = _STEPS.get(type(op))
         return handler(self, op) if handler is not None else True
 
@@ -99,7 +108,7 @@ class TinyState:
     def map(self, op: ops.Map) -> bool:
         if op.slot not in self.live:
             return False
-        self.held = op.slot
+        self.held, self.held_mode = op.slot, op.mode
         return True
 
     def access(self, op: ops.Read | ops.Write) -> bool:
@@ -206,10 +215,10 @@ def putback_of_the_dead(state: TinyState, op: ops.Operation) -> str:
 class CombinationLock:
     """Turns by one for each right operation while one zspage keeps a page isolated; opens at the last.
 
-    free its last object -> offline -> poison -> shrink -> create_pool -> put back
+    free its last object -> contig -> trim -> shrink -> create_pool -> put back
     """
 
-    TURNS: tuple[type[ops.Operation], ...] = (ops.Offline, ops.Poison, ops.Shrink, ops.CreatePool)
+    TURNS: tuple[type[ops.Operation], ...] = (ops.Contig, ops.Trim, ops.Shrink, ops.CreatePool)
 
     def __init__(self) -> None:
         self.stage = 0

@@ -1,4 +1,4 @@
-"""The minimizer by itself: known smallest programs are reached, and every end of the search leaves a good one."""
+"""The minimizer by itself: known smallest programs are reached, and every end leaves a good one."""
 
 from __future__ import annotations
 

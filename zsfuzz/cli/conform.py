@@ -3,16 +3,18 @@
 In:    the name of a target, usually module:attribute.
 Out:   one line for each point of the protocol; exit status 1 if one failed.
 Never: fuzzing.
-Next:  zsfuzz/campaign/conform.py.
+Next:  zsfuzz/execute/conform.py.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 
 from zsfuzz.cli import options, status
 from zsfuzz.cli.output import Output
 from zsfuzz.target.protocol import PROTOCOL_VERSION
+from zsfuzz.target.registry import resolve
 
 _EXAMPLES = """\
   zsfuzz conform mymodule:MyAllocator
@@ -35,29 +37,23 @@ def add(commands: options.Commands) -> None:
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
     """Check one target."""
-    from zsfuzz.campaign.conform import (
-        conform,
-    )  # here: it needs the machine, the other commands' --help does not
+    from zsfuzz.execute.conform import conform  # here: it needs the machine, --help of the others does not
 
-    checks = []
-    for check in conform(arguments.target):
-        checks.append(check)
-        if not arguments.json:
-            output.line(f"{'ok    ' if check.passed else 'FAILED'}  {check.name}")
-            if not check.passed:
-                output.line(f"        {check.detail}")
-    failed = sum(not check.passed for check in checks)
+    checks = conform(resolve(arguments.target))
+    failed = [check for check in checks if check.problem]
     if arguments.json:
         output.json(
             {
                 "target": arguments.target,
                 "protocol_version": PROTOCOL_VERSION,
                 "conforms": not failed,
-                "checks": [
-                    {"name": check.name, "passed": check.passed, "detail": check.detail} for check in checks
-                ],
+                "checks": [asdict(check) for check in checks],
             }
         )
-    else:
-        output.line(f"{len(checks) - failed} of {len(checks)} checks passed, protocol {PROTOCOL_VERSION}")
+        return status.FINDING if failed else status.NOTHING_FOUND
+    for check in checks:
+        output.line(f"{'FAILED' if check.problem else 'ok':6}  {check.rule}")
+        if check.problem:
+            output.line(f"        {check.problem}")
+    output.line(f"{len(checks) - len(failed)} of {len(checks)} checks passed, protocol {PROTOCOL_VERSION}")
     return status.FINDING if failed else status.NOTHING_FOUND

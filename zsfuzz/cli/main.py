@@ -18,7 +18,7 @@ from typing import cast
 
 from zsfuzz.campaign.fault import reason_of
 from zsfuzz.cli import assemble, conform, corpus, faults, minimize, replay, run, show, status, trace
-from zsfuzz.cli.options import Command, Commands, Parser
+from zsfuzz.cli.options import Command, Commands, HelpAsked, Parser
 from zsfuzz.cli.output import Output
 from zsfuzz.errors import UsageError
 
@@ -74,12 +74,22 @@ def _dispatch(argv: Sequence[str] | None, output: Output) -> int:
         )
     try:
         arguments = build_parser().parse_args(argv)
-    except SystemExit as leaving:  # --help and --version have printed
+    except HelpAsked as help_asked:
+        output.raw(str(help_asked))
+        return status.NOTHING_FOUND
+    except SystemExit as leaving:  # --version has printed
         output.lines(())
         return int(leaving.code or 0)
-    sys.path.append(os.getcwd())  # for module:attribute of a file right here; last, so that it hides nothing
+    sys.path.append(_here())  # for module:attribute of a file right here; last, so that it hides nothing
     command: Command = arguments.run
     return command(arguments, output)
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError as error:
+        raise UsageError(f"the current folder is gone ({error.strerror}); change into another one") from error
 
 
 def _version() -> str:

@@ -20,6 +20,10 @@ from zsfuzz.corpus.store import SUFFIXES
 from zsfuzz.errors import UsageError
 
 
+class HelpAsked(Exception):
+    """The user asked for help. The text is the help."""
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with one line for a mistake and no guessing of shortened options."""
 
@@ -33,6 +37,10 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+
+    def print_help(self, file: object = None) -> NoReturn:
+        """Raise HelpAsked: argparse would swallow what goes wrong when it prints."""
+        raise HelpAsked(self.format_help())
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError instead of printing the usage and leaving."""

@@ -152,7 +152,7 @@ def _misjudged(path: Path, program: Program, gives: Callable[[Program], str]) ->
     try:
         given = gives(program)
     except UsageError as error:
-        return f"{path}: cannot be run: {error}"
+        return str(error) if str(path) in str(error) else f"{path}: cannot be run: {error}"
     if given == program.header.verdict:
         return None
     return f"{path}: kept for {program.header.verdict!r} but gives {given!r}; replay it"

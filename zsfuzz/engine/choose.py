@@ -3,7 +3,8 @@
 In:    dice, a profile, a sketch.
 Out:   one Operation per call; the table CHOOSERS from a kind's name to its method.
 Never: a change of the sketch: whoever takes the operation applies it.
-Next:  sequences with a purpose in zsfuzz/engine/idioms.py; the loop in zsfuzz/engine/generate.py.
+Next:  arguments in zsfuzz/engine/pick.py, sequences with a purpose in zsfuzz/engine/idioms.py, the loop in
+       zsfuzz/engine/generate.py.
 
 A chooser whose kind makes no sense right now (a free with nothing live) returns the nearest thing that
 does, most often a malloc.
@@ -13,14 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zsfuzz.engine.profile import Profile, class_table
-from zsfuzz.engine.rng import Dice
-from zsfuzz.engine.sketch import Group, Sketch
+from zsfuzz.engine.nonsense import anything
+from zsfuzz.engine.pick import Picker
 from zsfuzz.engine.vocabulary import (
+    BLOCKED_BY_ISOLATION,
+    BLOCKED_BY_REFERENCE,
     BYSTANDER_SLOTS,
     CHAIN,
     COMPACT,
-    COMPONENT,
     DROP_BYSTANDER,
     FREE,
     HUGE_CLASS_SIZE,
@@ -33,14 +34,11 @@ from zsfuzz.engine.vocabulary import (
     PUTBACK,
     REF_SLOTS,
     RUN_WORK,
-    SLOTS,
     SPECULATIVE_PUT,
     STATS,
     TRIM,
     UNMAP,
-    pfn_name,
 )
-from zsfuzz.policy.size_class import ZS_HANDLE_SIZE, SizeClass
 from zsfuzz.program.ops import (
     Bystander,
     BystanderKind,
@@ -51,9 +49,9 @@ from zsfuzz.program.ops import (
     Fail,
     FailOperation,
     FailWhat,
-    Gfp,
     Isolate,
     Malloc,
+    MapMode,
     Migrate,
     Offline,
     Online,
@@ -73,85 +71,19 @@ _FAIL_WHAT = (FailWhat.PAGE,) * 3 + tuple(FailWhat)
 _SHRINK = tuple(ShrinkKind)
 
 
-class Chooser:
-    """Chooses operations. It owns no state but a focus: the slot that was allocated last."""
-
-    def __init__(self, dice: Dice, profile: Profile, sketch: Sketch) -> None:
-        self.dice = dice
-        self.profile = profile
-        self.sketch = sketch
-        self.focus = 0
-        self._most_pages = sketch.memory_pages * 3 // 4
-
-    def dead_slot(self) -> int:
-        """Return a slot without an object; any slot when all are taken."""
-        slot = self.dice.below(SLOTS)
-        for _ in range(8):
-            if slot not in self.sketch.live:
-                break
-            slot = (slot + 11) % SLOTS
-        return slot
-
-    def empty_page_slot(self) -> int:
-        """Return a page slot that holds no page; any when all are taken."""
-        start = self.dice.below(PAGE_SLOTS)
-        for step in range(PAGE_SLOTS):
-            slot = (start + step) % PAGE_SLOTS
-            if slot not in self.sketch.isolated:
-                return slot
-        return start
-
-    def pool(self) -> int:
-        """Return a pool that exists, mostly pool 0."""
-        pools = self.sketch.pools.members
-        if len(pools) < 2 or self.dice.percent(50):
-            return pools[0] if pools else 0
-        return self.dice.pick(pools)
-
-    def size_of_class(self, size_class: SizeClass) -> int:
-        """Return a request in bytes that this class serves."""
-        largest = size_class.size_bytes - (0 if size_class.huge else ZS_HANDLE_SIZE)
-        if self.dice.percent(60):
-            return largest
-        if size_class.huge:
-            lowest = self.sketch.classes.huge_class_size
-            return self.dice.between(lowest, largest)
-        return max(1, largest - self.dice.below(8))
-
-    def size(self) -> int:
-        """Return a request in bytes: of the program's palette, of any class, or on an edge."""
-        dice = self.dice
-        chance = dice.below(100)
-        if chance < 82:
-            return self.size_of_class(dice.pick(self.profile.palette))
-        if chance < 91:
-            return self.size_of_class(dice.pick(class_table(self.profile.geometry.name)))
-        if chance < 96:
-            return max(0, dice.pick(self.profile.palette).size_bytes + dice.between(-16, 8))
-        page_size = self.sketch.page_size
-        huge = self.sketch.classes.huge_class_size
-        return dice.pick((0, 1, huge - 1, huge, page_size - 8, page_size, page_size + 1))
-
-    def gfp(self) -> Gfp:
-        """Return the program's mix of the two masks."""
-        return Gfp.KERNEL if self.dice.percent(self.profile.kernel_percent) else Gfp.MOVABLE
+class Chooser(Picker):
+    """Chooses operations by kind, one method each."""
 
     def malloc(self) -> Operation:
         """A malloc; a free instead when the program has many objects or the memory is filling up."""
         sketch = self.sketch
         if not sketch.pools.members:
-            return CreatePool(0)
-        if len(sketch.live) >= self.profile.live_cap or sketch.used_pages > self._most_pages:
+            return self.unblock(CreatePool) or CreatePool(0)
+        if len(sketch.live) >= self.profile.live_cap or sketch.used_pages > self.most_pages:
             if sketch.live.members and self.dice.percent(85):
                 return self.free()
         self.focus = self.dead_slot()
         return Malloc(self.focus, self.size(), self.gfp(), self.pool())
-
-    def live_slot(self) -> int:
-        """Return a slot with an object, the last allocated one more often; the sketch has at least one."""
-        if self.dice.percent(25) and self.focus in self.sketch.live:
-            return self.focus
-        return self.dice.pick(self.sketch.live.members)
 
     def free(self) -> Operation:
         """A free; rather of an object whose zspage has an isolated page."""
@@ -163,13 +95,6 @@ class Chooser:
             return FREE[self.dice.pick(group.members)]
         return FREE[self.dice.pick(sketch.live.members)]
 
-    def isolated_group(self) -> Group | None:
-        """Return the zspage behind one isolated page, None if there is none or it was given by pfn."""
-        if not self.sketch.isolated.members:
-            return None
-        origin = self.sketch.isolated_from[self.dice.pick(self.sketch.isolated.members)]
-        return origin[0] if origin is not None else None
-
     def map(self) -> Operation:
         """zs_map_object() of a live slot, in any mode."""
         if not self.sketch.live.members:
@@ -178,27 +103,27 @@ class Chooser:
 
     def while_held(self) -> Operation:
         """While a map is held: mostly what the contract allows, now and then what it forbids."""
-        held = self.sketch.held
+        held, mode = self.sketch.held, self.sketch.held_mode
         chance = self.dice.below(100)
         if chance < 45:
             return UNMAP[held]
-        if chance < 70:
-            return self.write_of(held)
-        if chance < 94:
-            return self.read_of(held)
-        return self.anything()
+        if chance >= 94:
+            return self.anything()
+        if mode is MapMode.RW:
+            mode = MapMode.RO if chance < 70 else MapMode.WO
+        return self.read_of(held) if mode is MapMode.RO else self.write_of(held)
 
-    def extent(self, size: int) -> tuple[int, int]:
-        """Return (offset, length) in bytes: all of the object, its ends, or anything in it."""
-        dice = self.dice
-        form = dice.below(4)
-        if form == 0 or size <= 1:
-            return 0, size
-        if form == 1:
-            length = dice.few(min(16, size))
-            return size - length, length
-        offset = dice.below(size)
-        return offset, dice.between(1, size - offset)
+    def unblock(self, kind: type[Operation]) -> Operation | None:
+        """Return a step towards a state in which a kind acts; None if nothing is in its way, or now and then."""
+        sketch, dice = self.sketch, self.dice
+        if kind in BLOCKED_BY_REFERENCE and sketch.refs.members and dice.percent(90):
+            return SPECULATIVE_PUT[dice.pick(sketch.refs.members)]
+        if kind in BLOCKED_BY_ISOLATION and sketch.isolated.members and dice.percent(90):
+            if dice.percent(50):
+                return self.putback()
+            pages: tuple[PageName, ...] = tuple([ISOLATED[slot] for slot in sketch.isolated.members])
+            return Migrate(pages[: dice.few(8)], dice.pick(MODES))
+        return None
 
     def write_of(self, slot: int) -> Operation:
         """A write inside the object of a slot."""
@@ -225,38 +150,6 @@ class Chooser:
     def shrink(self) -> Operation:
         """The shrinker of a pool."""
         return Shrink(self.dice.pick(_SHRINK), self.pool())
-
-    def component(self) -> PageName:
-        """A component page of a live object's zspage; of any slot when nothing lives."""
-        sketch, dice = self.sketch, self.dice
-        if not sketch.live.members:
-            return COMPONENT[dice.below(SLOTS)][dice.below(CHAIN)]
-        slot = self.live_slot()
-        group = sketch.group_of[slot]
-        return COMPONENT[slot][dice.below(group.pages if group is not None else CHAIN)]
-
-    def sibling(self) -> PageName | None:
-        """A component page of a zspage that already has an isolated page, if there is one."""
-        group = self.isolated_group()
-        if group is None or not group.members:
-            return None
-        return COMPONENT[self.dice.pick(group.members)][self.dice.below(group.pages)]
-
-    def pfn(self) -> PageName:
-        """A page by number, rather inside the program's ranges."""
-        if self.dice.percent(70):
-            start, end = self.dice.pick(self.profile.ranges)
-            return pfn_name(self.dice.between(start, end - 1))
-        return pfn_name(self.dice.below(self.sketch.memory_pages + 4))
-
-    def page(self) -> PageName:
-        """A page by any of its names."""
-        chance = self.dice.below(100)
-        if chance < 80 and self.sketch.live.members:
-            return self.component()
-        if chance < 88 and self.sketch.isolated.members:
-            return ISOLATED[self.dice.pick(self.sketch.isolated.members)]
-        return self.pfn()
 
     def isolate(self) -> Operation:
         """isolate_movable_page(), half the time of a page beside one that is isolated already."""
@@ -295,39 +188,16 @@ class Chooser:
         """Everything that gives memory back."""
         return TRIM
 
-    def range(self) -> tuple[int, int]:
-        """Return [start, end): one of the program's ranges, a part of one, any, or nonsense."""
-        dice = self.dice
-        chance = dice.below(100)
-        if chance < 55:
-            return dice.pick(self.profile.ranges)
-        limit = self.sketch.memory_pages
-        if chance < 78:
-            start, end = dice.pick(self.profile.ranges)
-            start = dice.between(start, end - 1)
-            return start, dice.between(start + 1, end)
-        if chance < 96:
-            start = dice.below(limit)
-            return start, min(limit, start + dice.between(1, 32))
-        start, end = dice.below(limit + 32), dice.below(limit + 64)
-        return (start, end) if start <= end else (end, start)
-
     def compact_zone(self) -> Operation:
         """The two compaction scanners over a range."""
         start, end = self.range()
-        return CompactZone(start, end, self.dice.pick(MODES))
-
-    def section(self) -> tuple[int, int]:
-        """Return the pfns of one memory section."""
-        pages = self.profile.geometry.section_pages
-        start = self.dice.below(self.sketch.memory_pages // pages) * pages
-        return start, start + pages
+        return self.unblock(CompactZone) or CompactZone(start, end, self.dice.pick(MODES))
 
     def offline(self) -> Operation:
         """offline_pages() of a section; brings one back when some are gone already."""
         if self.sketch.offlined and self.dice.percent(60):
             return self.online()
-        return Offline(*self.section())
+        return self.unblock(Offline) or Offline(*self.section())
 
     def online(self) -> Operation:
         """online_pages() of a section that probably went."""
@@ -340,11 +210,11 @@ class Chooser:
         if end - start > 16 and self.dice.percent(60):
             start += self.dice.below(end - start - 15)
             end = start + self.dice.between(1, 16)
-        return Contig(start, end)
+        return self.unblock(Contig) or Contig(start, end)
 
     def poison(self) -> Operation:
         """memory_failure() or soft_offline_page()."""
-        return Poison(self.page(), self.dice.pick(self.profile.poison_kinds))
+        return self.unblock(Poison) or Poison(self.page(), self.dice.pick(self.profile.poison_kinds))
 
     def scan(self) -> Operation:
         """One scanner of the program's set over a range."""
@@ -391,60 +261,21 @@ class Chooser:
     def create_pool(self) -> Operation:
         """zs_create_pool() of a pool that is not there; a malloc when all are."""
         missing = [pool for pool in range(POOLS) if pool not in self.sketch.pools]
-        return CreatePool(self.dice.pick(missing)) if missing else self.malloc()
+        if not missing:
+            return self.malloc()
+        return self.unblock(CreatePool) or CreatePool(self.dice.pick(missing))
 
     def destroy_pool(self) -> Operation:
         """zs_destroy_pool() of a pool that is not in use; a free when all are."""
-        idle = [pool for pool in self.sketch.pools.members if not self.sketch.pool_in_use(pool)]
-        return DestroyPool(self.dice.pick(idle)) if idle else self.free()
+        idle = [pool for pool in self.sketch.pools.members if not self.sketch.has_objects(pool)]
+        if not idle:
+            return self.free()
+        return self.unblock(DestroyPool) or DestroyPool(self.dice.pick(idle))
 
     def anything(self) -> Operation:
         """An operation without regard to the state: any kind, any slot."""
         return anything(self.dice, self.sketch.page_size, self.sketch.memory_pages)
 
-
-def anything(dice: Dice, page_size: int, memory_pages: int) -> Operation:
-    """Return an operation without regard to any state: any kind, any slot, odd sizes and ranges."""
-    kind = dice.below(len(_NONSENSE))
-    return _NONSENSE[kind](dice, page_size, memory_pages)
-
-
-def _any_page(dice: Dice, memory_pages: int) -> PageName:
-    form = dice.below(3)
-    if form == 0:
-        return COMPONENT[dice.below(SLOTS)][dice.below(CHAIN)]
-    if form == 1:
-        return ISOLATED[dice.below(PAGE_SLOTS)]
-    return pfn_name(dice.below(memory_pages + 2))
-
-
-Nonsense = Callable[[Dice, int, int], Operation]
-
-_NONSENSE: tuple[Nonsense, ...] = (
-    lambda dice, page_size, pages: Malloc(
-        dice.below(8), dice.below(page_size + 2), Gfp.MOVABLE, dice.below(4)
-    ),
-    lambda dice, page_size, pages: Malloc(dice.below(SLOTS), dice.pick((0, 1, 24, page_size, page_size + 1))),
-    lambda dice, page_size, pages: FREE[dice.below(SLOTS)],
-    lambda dice, page_size, pages: MAP[dice.below(SLOTS)][dice.below(len(MAP_MODES))],
-    lambda dice, page_size, pages: UNMAP[dice.below(SLOTS)],
-    lambda dice, page_size, pages: Write(dice.below(SLOTS), dice.below(page_size), dice.below(page_size), 90),
-    lambda dice, page_size, pages: Read(dice.below(SLOTS), dice.below(page_size), dice.below(page_size)),
-    lambda dice, page_size, pages: COMPACT[dice.below(POOLS)],
-    lambda dice, page_size, pages: Isolate(dice.below(PAGE_SLOTS), _any_page(dice, pages)),
-    lambda dice, page_size, pages: Migrate(
-        (_any_page(dice, pages), _any_page(dice, pages)), dice.pick(MODES)
-    ),
-    lambda dice, page_size, pages: PUTBACK[dice.below(PAGE_SLOTS)],
-    lambda dice, page_size, pages: Contig(dice.below(pages), pages + dice.below(32)),
-    lambda dice, page_size, pages: Online(0, dice.below(pages + 40)),
-    lambda dice, page_size, pages: SpeculativeGet(dice.below(REF_SLOTS), _any_page(dice, pages)),
-    lambda dice, page_size, pages: SPECULATIVE_PUT[dice.below(REF_SLOTS)],
-    lambda dice, page_size, pages: DROP_BYSTANDER[dice.below(BYSTANDER_SLOTS)],
-    lambda dice, page_size, pages: STATS[dice.below(POOLS)],
-    lambda dice, page_size, pages: CreatePool(dice.below(POOLS)),
-    lambda dice, page_size, pages: DestroyPool(dice.below(POOLS)),
-)
 
 CHOOSERS: dict[str, Callable[[Chooser], Operation]] = {
     "malloc": Chooser.malloc,

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 
+from zsfuzz.engine.deck import Deck
 from zsfuzz.engine.generate import generate_program
 from zsfuzz.engine.mutate import Mutator, with_geometry
 from zsfuzz.engine.profile import GenerateSettings
@@ -59,7 +60,8 @@ class CoverageEngine:
         """seeds: run first, in their order. keep: told of every new entry that is no seed."""
         self._dice = Dice(rng)
         self._settings = settings or GenerateSettings()
-        self._mutator = Mutator(self._dice, self._settings)
+        self._deck = Deck(self._dice, self._settings)
+        self._mutator = Mutator(self._dice, self._deck, self._settings.max_steps)
         self._keep = keep
         self._entries: list[_Entry] = []
         self._seen: set[int] = set()
@@ -89,7 +91,7 @@ class CoverageEngine:
             program = self._seeds.popleft()
         elif self._wants_fresh():
             self._counts["generated"] += 1
-            program = generate_program(self._dice, self._settings)
+            program = generate_program(self._dice, self._deck.deal(), self._settings.steps)
         else:
             self._counts["mutated"] += 1
             parent = self._choose_entry()

@@ -1,6 +1,6 @@
 """Generate: whole programs, most of whose steps act.
 
-In:    dice, settings.
+In:    dice, a header, a typical length.
 Out:   generate_program(); additions to a program for zsfuzz/engine/mutate.py.
 Never: execution.
 Next:  traits in zsfuzz/engine/profile.py, single steps in zsfuzz/engine/choose.py, sequences in
@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from zsfuzz.engine.choose import CHOOSERS, Chooser
 from zsfuzz.engine.idioms import IDIOMS
-from zsfuzz.engine.profile import GenerateSettings, Profile, draw_profile
+from zsfuzz.engine.profile import Profile, draw_profile
 from zsfuzz.engine.rng import Dice
 from zsfuzz.engine.sketch import NOBODY, Sketch
 from zsfuzz.engine.vocabulary import CORE_KINDS, FREE, PUTBACK, RUN_WORK, SPECULATIVE_PUT, TRIM, UNMAP
@@ -86,9 +86,9 @@ class StepWriter:
         self.emit(RUN_WORK if self.dice.percent(50) else TRIM)
 
 
-def generate_program(dice: Dice, settings: GenerateSettings) -> Program:
-    """Return a new program. settings.steps is typical, not exact: an idiom is not cut short."""
-    profile = draw_profile(dice, settings)
+def generate_program(dice: Dice, header: Header, steps: int) -> Program:
+    """Return a new program. steps: typical length; an idiom is not cut short."""
+    profile = draw_profile(dice, header, steps)
     writer = StepWriter(dice, profile)
     for _ in range(profile.bystanders):
         writer.emit(writer.choose.bystander())
@@ -99,11 +99,9 @@ def generate_program(dice: Dice, settings: GenerateSettings) -> Program:
     return Program(profile.header, tuple(writer.steps))
 
 
-def generate_addition(
-    dice: Dice, settings: GenerateSettings, header: Header, before: Sequence[Operation], count: int
-) -> list[Operation]:
+def generate_addition(dice: Dice, header: Header, before: Sequence[Operation], count: int) -> list[Operation]:
     """Return `count` or a few more new steps that make sense behind the steps `before` of a program."""
-    writer = StepWriter(dice, draw_profile(dice, settings, header))
+    writer = StepWriter(dice, draw_profile(dice, header, count))
     apply = writer.sketch.apply
     for operation in before:
         apply(operation)

@@ -133,6 +133,16 @@ def _finish(writer: Writer, page_slots: list[int]) -> None:
             writer.emit(Migrate((ISOLATED[page_slot],), choose.dice.pick(MODES)))
 
 
+def _settle(writer: Writer, isolated: bool) -> None:
+    """Drop references, and put back what is isolated if that is in the way too."""
+    sketch = writer.choose.sketch
+    for ref_slot in list(sketch.refs.members):
+        writer.emit(SPECULATIVE_PUT[ref_slot])
+    if isolated:
+        for page_slot in list(sketch.isolated.members):
+            writer.emit(PUTBACK[page_slot])
+
+
 def isolate_free_finish(writer: Writer) -> None:
     """Isolate pages of one zspage, free its last object meanwhile, migrate and put back; run the worker."""
     dice = writer.choose.dice
@@ -225,6 +235,7 @@ def failing_request(writer: Writer) -> None:
     operation, request = dice.pick(requests)
     if not choose.sketch.live.members:
         _malloc(writer, _chain_class(writer))
+    _settle(writer, isolated=operation in (FailOperation.OFFLINE, FailOperation.POISON))
     following = request()
     writer.emit(
         Fail(operation, FailWhat.PAGE if dice.percent(80) else dice.pick(tuple(FailWhat)), dice.below(4))
@@ -236,28 +247,27 @@ def poison_free_migrate(writer: Writer) -> None:
     """A poisoned component page, before and after its zspage goes."""
     choose = writer.choose
     dice = choose.dice
+    _settle(writer, isolated=True)
     slot = _malloc(writer, _chain_class(writer))
     group = _group(writer, slot)
     page = COMPONENT[slot][dice.below(group.pages if group is not None else 1)]
-    page_slot = choose.empty_page_slot()
-    isolated = dice.percent(40)
-    if isolated:
-        writer.emit(Isolate(page_slot, page))
-    writer.emit(Poison(ISOLATED[page_slot] if isolated else page, dice.pick(tuple(PoisonKind))))
+    writer.emit(Poison(page, dice.pick(tuple(PoisonKind))))
+    if dice.percent(40):
+        writer.emit(Isolate(choose.empty_page_slot(), page))
     if dice.percent(50):
         _free_sharers(writer, slot)
-    if isolated:
-        _finish(writer, [page_slot])
     else:
         writer.emit(Migrate((page,), dice.pick(MODES)))
+    _settle(writer, isolated=True)
     if dice.percent(40):
-        writer.emit(Poison(page, PoisonKind.SOFT))
+        writer.emit(Poison(choose.page(), PoisonKind.SOFT))
 
 
 def offline_online(writer: Writer) -> None:
     """A memory section with zspages goes offline and comes back."""
     choose = writer.choose
     dice = choose.dice
+    _settle(writer, isolated=True)
     for _ in range(dice.between(0, 3)):
         _malloc(writer, _chain_class(writer))
     pages = choose.profile.geometry.section_pages
@@ -277,6 +287,7 @@ def contig_over_zspages(writer: Writer) -> None:
     """A contiguous range wanted where zspages are, from any alignment."""
     choose = writer.choose
     dice = choose.dice
+    _settle(writer, isolated=False)
     for _ in range(dice.between(1, 3)):
         _malloc(writer, _chain_class(writer))
     low, high = dice.pick(choose.profile.ranges)
@@ -290,6 +301,7 @@ def pool_life(writer: Writer) -> None:
     choose = writer.choose
     dice = choose.dice
     pool = dice.between(1, POOLS - 1)
+    _settle(writer, isolated=True)
     writer.emit(CreatePool(pool))
     size_class = _chain_class(writer)
     slots = [_malloc(writer, size_class, pool) for _ in range(dice.few(4))]

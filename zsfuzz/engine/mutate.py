@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from zsfuzz.engine.choose import anything
+from zsfuzz.engine.deck import Deck
 from zsfuzz.engine.generate import generate_addition
-from zsfuzz.engine.profile import GenerateSettings, draw_header
+from zsfuzz.engine.nonsense import anything
 from zsfuzz.engine.rng import Dice, weighted
 from zsfuzz.engine.tweak import Bounds, tweaked
 from zsfuzz.engine.vocabulary import SLOTS
 from zsfuzz.machine.geometry import geometry
 from zsfuzz.program.ops import Operation
-from zsfuzz.program.program import SWITCHES, Header, Program
+from zsfuzz.program.program import Header, Program
 from zsfuzz.program.rewrite import Space, renamed, rescaled
 
 
@@ -35,28 +35,30 @@ class _Draft:
 class Mutator:
     """Makes mutants; stateless but for its dice."""
 
-    def __init__(self, dice: Dice, settings: GenerateSettings) -> None:
+    def __init__(self, dice: Dice, deck: Deck, max_steps: int) -> None:
         self._dice = dice
-        self._settings = settings
+        self._deck = deck
+        self._max_steps = max_steps
 
     def mutate(self, program: Program, other: Program) -> Program:
         """Return a mutant of `program`, crossed with `other` now and then; it may equal neither or one.
 
-        The mutant has at most settings.max_steps steps.
+        The mutant has at most max_steps steps and a header of the deck.
         """
-        draft = _draft_of(program)
+        header = self._deck.fit(program.header)
+        draft = _Draft(header, list(program.steps), Bounds.of(header))
         for _ in range(self._dice.few(5)):
             mutation = self._dice.pick(_MUTATIONS)
             if not draft.steps:
                 mutation = Mutator._insert
             mutation(self, draft, other)
-        return Program(draft.header, tuple(draft.steps[: self._settings.max_steps]))
+        return Program(draft.header, tuple(draft.steps[: self._max_steps]))
 
     def _insert(self, draft: _Draft, other: Program) -> None:
         steps = draft.steps
         at = len(steps) if self._dice.percent(35) else self._dice.below(len(steps) + 1)
         count = self._dice.few(6)
-        steps[at:at] = generate_addition(self._dice, self._settings, draft.header, steps[:at], count)
+        steps[at:at] = generate_addition(self._dice, draft.header, steps[:at], count)
 
     def _delete(self, draft: _Draft, other: Program) -> None:
         del draft.steps[self._dice.below(len(draft.steps))]
@@ -107,9 +109,7 @@ class Mutator:
         if self._dice.percent(25):
             draft.steps[at] = anything(self._dice, draft.bounds.page_size, draft.bounds.memory_pages)
             return
-        draft.steps[at : at + 1] = generate_addition(
-            self._dice, self._settings, draft.header, draft.steps[:at], 1
-        )
+        draft.steps[at : at + 1] = generate_addition(self._dice, draft.header, draft.steps[:at], 1)
 
     def _cross(self, draft: _Draft, other: Program) -> None:
         """Go on as `other` does from some point, or take a part of it in."""
@@ -140,20 +140,10 @@ class Mutator:
         draft.steps[start:end] = [renamed(step, Space.HANDLE, names) for step in draft.steps[start:end]]
 
     def _header(self, draft: _Draft, other: Program) -> None:
-        header = draft.header
-        form = self._dice.below(3)
-        if form == 0:
-            switch = self._dice.pick(SWITCHES)
-            kept = tuple(each for each in SWITCHES if (each in header.switches) != (each == switch))
-            draft.header = replace(header, switches=kept)
-            return
-        fresh = draw_header(self._dice, self._settings)
-        if form == 1:
-            draft.header = replace(header, normal_pages=fresh.normal_pages, movable_pages=fresh.movable_pages)
-        else:
-            changed = with_geometry(Program(header, tuple(draft.steps)), fresh.geometry)
-            draft.header, draft.steps = changed.header, list(changed.steps)
-        draft.bounds = Bounds.of(draft.header)
+        dealt = self._deck.deal()
+        changed = with_geometry(Program(draft.header, tuple(draft.steps)), dealt.geometry)
+        draft.header, draft.steps = dealt, list(changed.steps)
+        draft.bounds = Bounds.of(dealt)
 
 
 Mutation = Callable[[Mutator, _Draft, Program], None]
@@ -173,10 +163,6 @@ _MUTATIONS: tuple[Mutation, ...] = weighted(
         (Mutator._header, 2),
     ]
 )
-
-
-def _draft_of(program: Program) -> _Draft:
-    return _Draft(program.header, list(program.steps), Bounds.of(program.header))
 
 
 def with_geometry(program: Program, name: str) -> Program:

@@ -1,7 +1,8 @@
 """Profile: what one generated program is made of, drawn anew for each (swarm testing).
 
-In:    settings, dice.
-Out:   Profile: header, length, sizes, ranges, and which kinds of operation take part how often.
+In:    dice, a header (zsfuzz/engine/deck.py), a typical length.
+Out:   GenerateSettings, what a user may fix. Profile: length, sizes, ranges, and which kinds of operation
+       take part how often.
 Never: state of a program; that is zsfuzz/engine/sketch.py.
 Next:  who fills it with operations: zsfuzz/engine/generate.py.
 
@@ -17,10 +18,10 @@ from typing import TypeVar
 
 from zsfuzz.engine.rng import Dice, weighted
 from zsfuzz.errors import UsageError
-from zsfuzz.machine.geometry import GEOMETRIES, Geometry, geometry
+from zsfuzz.machine.geometry import Geometry, geometry
 from zsfuzz.policy.size_class import SizeClass
 from zsfuzz.program.ops import BystanderKind, PoisonKind, Scanner
-from zsfuzz.program.program import SWITCHES, Header
+from zsfuzz.program.program import Header
 
 CORE_WEIGHTS: tuple[tuple[str, int], ...] = (
     ("migrate", 6),
@@ -71,10 +72,8 @@ IDIOM_WEIGHTS: tuple[tuple[str, int], ...] = (
 )
 
 _ALWAYS = ("malloc", "free")  # a program without them is a program about nothing
-_SWITCH_PERCENT = {"batched_migration": 6, "heap_above_memmap": 6, "no_quarantine": 5, "no_compaction": 2}
 _KERNEL_PERCENT = (0, 0, 10, 30, 60, 100)
 _CORE_PERCENT = (28, 30, 35, 40, 50)
-_BLOCKS = tuple(range(32, 129, 32))
 
 T = TypeVar("T")
 
@@ -152,24 +151,8 @@ def _class_weight(size_class: SizeClass) -> int:
     return 3
 
 
-def draw_header(dice: Dice, settings: GenerateSettings) -> Header:
-    """Return a header: mostly the small geometry, no switch, the geometry's own memory."""
-    name = settings.geometry
-    if name is None:
-        name = "small" if dice.percent(75) else dice.pick(tuple(GEOMETRIES))
-    switches: tuple[str, ...] = ()
-    if dice.percent(25):
-        switches = tuple(each for each in SWITCHES if dice.percent(4 * _SWITCH_PERCENT[each]))
-    normal_pages = movable_pages = 0
-    if dice.percent(25):
-        normal_pages, movable_pages = dice.pick(_BLOCKS), dice.pick(_BLOCKS)
-    return Header(name, normal_pages, movable_pages, switches)
-
-
-def draw_profile(dice: Dice, settings: GenerateSettings, header: Header | None = None) -> Profile:
-    """Return the traits of a new program, or of additions to one that has a header."""
-    if header is None:
-        header = draw_header(dice, settings)
+def draw_profile(dice: Dice, header: Header, steps: int) -> Profile:
+    """Return the traits of a program with that header. steps: its typical length."""
     shape = geometry(header.geometry)
     normal_pages = header.normal_pages or shape.normal_pages
     memory_pages = normal_pages + (header.movable_pages or shape.movable_pages)
@@ -177,7 +160,7 @@ def draw_profile(dice: Dice, settings: GenerateSettings, header: Header | None =
     return Profile(
         header=header,
         geometry=shape,
-        steps=_draw_steps(dice, settings.steps),
+        steps=_draw_steps(dice, steps),
         kinds=_swarm(dice, OTHER_WEIGHTS, 75, _ALWAYS),
         core_kinds=_swarm(dice, CORE_WEIGHTS, 70, ()),
         idioms=_swarm(dice, IDIOM_WEIGHTS, 50, ()),

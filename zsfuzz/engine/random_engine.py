@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from random import Random
 
+from zsfuzz.engine.deck import Deck
 from zsfuzz.engine.generate import generate_program
 from zsfuzz.engine.profile import GenerateSettings
 from zsfuzz.engine.rng import Dice
@@ -26,12 +27,13 @@ class RandomEngine:
     def __init__(self, rng: Random, settings: GenerateSettings | None = None) -> None:
         self._dice = Dice(rng)
         self._settings = settings or GenerateSettings()
+        self._deck = Deck(self._dice, self._settings)
         self._generated = 0
 
     def next_program(self) -> Program:
         """Return a new program."""
         self._generated += 1
-        return generate_program(self._dice, self._settings)
+        return generate_program(self._dice, self._deck.deal(), self._settings.steps)
 
     def feedback(self, program: Program, result: RunResult) -> None:
         """Nothing is learned: this is the blind engine that others are measured against."""

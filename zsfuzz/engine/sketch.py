@@ -14,7 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from zsfuzz.engine.vocabulary import BYSTANDER_SLOTS, PAGE_SLOTS, POOLS, REF_SLOTS, SLOTS
+from zsfuzz.engine.vocabulary import (
+    BLOCKED_BY_ISOLATION,
+    BLOCKED_BY_REFERENCE,
+    BYSTANDER_SLOTS,
+    PAGE_SLOTS,
+    POOLS,
+    REF_SLOTS,
+    SLOTS,
+)
 from zsfuzz.machine.geometry import Geometry
 from zsfuzz.program.ops import (
     Bystander,
@@ -30,6 +38,7 @@ from zsfuzz.program.ops import (
     IsolatedPage,
     Malloc,
     Map,
+    MapMode,
     Migrate,
     Offline,
     Online,
@@ -99,6 +108,7 @@ class Sketch:
         self.size_of = [0] * SLOTS
         self.group_of: list[Group | None] = [None] * SLOTS
         self.held = NOBODY
+        self.held_mode = MapMode.RW
         self.isolated = SlotSet(PAGE_SLOTS)
         self.isolated_from: list[tuple[Group, int] | None] = [None] * PAGE_SLOTS
         self.refs = SlotSet(REF_SLOTS)
@@ -113,17 +123,21 @@ class Sketch:
 
     def apply(self, operation: Operation) -> None:
         """Follow one operation."""
-        handler = _HANDLERS.get(type(operation))
+        kind = type(operation)
+        handler = _HANDLERS.get(kind)
         if handler is None:
             return
-        if self.held == NOBODY or type(operation) is Unmap:
-            handler(self, operation)
+        if self.held != NOBODY and kind is not Unmap:
+            return
+        if kind in BLOCKED_BY_REFERENCE and self.refs.members:
+            return
+        if kind in BLOCKED_BY_ISOLATION and self.isolated.members:
+            return
+        handler(self, operation)
 
-    def pool_in_use(self, pool: int) -> bool:
-        """Return whether destroying the pool would probably be refused."""
-        if any(group is not None and group.pool == pool for group in self.group_of):
-            return True
-        return any(origin is not None and origin[0].pool == pool for origin in self.isolated_from)
+    def has_objects(self, pool: int) -> bool:
+        """Return whether destroying the pool would be refused for the objects in it."""
+        return any(group is not None and group.pool == pool for group in self.group_of)
 
     def _malloc(self, op: Malloc) -> None:
         failing, self._failing = self._failing, self._failing
@@ -169,6 +183,7 @@ class Sketch:
     def _map(self, op: Map) -> None:
         if op.slot < SLOTS and op.slot in self.live:
             self.held = op.slot
+            self.held_mode = op.mode
 
     def _unmap(self, op: Unmap) -> None:
         if op.slot == self.held:
@@ -244,7 +259,7 @@ class Sketch:
             self.pools.add(op.pool)
 
     def _destroy_pool(self, op: DestroyPool) -> None:
-        if op.pool < POOLS and op.pool in self.pools and not self.pool_in_use(op.pool):
+        if op.pool < POOLS and op.pool in self.pools and not self.has_objects(op.pool):
             self.pools.remove(op.pool)
 
 

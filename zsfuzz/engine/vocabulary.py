@@ -15,6 +15,8 @@ from zsfuzz.program.ops import (
     CompactZone,
     Component,
     Contig,
+    CreatePool,
+    DestroyPool,
     DropBystander,
     Free,
     HugeClassSize,
@@ -26,6 +28,7 @@ from zsfuzz.program.ops import (
     Offline,
     Operation,
     Pfn,
+    Poison,
     Putback,
     RunWork,
     Scan,
@@ -46,6 +49,12 @@ PFNS = 512  # more than a generated header asks for; an imported one may have mo
 
 CORE_KINDS: frozenset[type[Operation]] = frozenset((Migrate, Compact, CompactZone, Scan, Offline, Contig))
 """The kinds of which the published mix holds at least a quarter of the effective operations."""
+
+BLOCKED_BY_REFERENCE: frozenset[type[Operation]] = frozenset(
+    (CompactZone, Offline, Contig, Poison, CreatePool, DestroyPool)
+)
+BLOCKED_BY_ISOLATION: frozenset[type[Operation]] = frozenset((Offline, Poison, DestroyPool))
+"""Kinds that the executor counts as no-ops while the program holds a reference, or an isolated page."""
 
 MAP_MODES: tuple[MapMode, ...] = tuple(MapMode)
 SCANNERS: tuple[Scanner, ...] = tuple(Scanner)

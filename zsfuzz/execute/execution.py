@@ -92,7 +92,7 @@ class Execution:
         findings: tuple[Finding, ...] = ()
         try:
             self._run_steps()
-            self._finish()
+            self.finish()
         except Violation as violation:
             findings = (violation.finding_at(self._step),)
         except Exception as error:
@@ -111,17 +111,22 @@ class Execution:
         )
 
     def _run_steps(self) -> None:
-        handlers, cadence = self._handlers, self._cadence
+        cadence = self._cadence
         for index, step in enumerate(self.program.steps):
             self._step = index
-            if self._perform(handlers, step) and (index + 1) % cadence == 0 and not self.judge.parted:
-                self._check_everything()
+            if self.perform(step) and (index + 1) % cadence == 0 and not self.judge.parted:
+                self.check_everything()
             if self.judge.parted:
                 return
 
-    def _perform(self, handlers: dict[type, Callable[[Any], object]], step: ops.Operation) -> bool:
+    def perform(self, step: ops.Operation) -> bool:
+        """Do one step on both sides with its cheap checks. Returns whether it was effective.
+
+        Errors: Violation when an oracle fires, Report when a side's machine does. For callers that bring their own
+        loop (a state machine of property-based tests); run() is the usual way.
+        """
         kind = type(step)
-        contract = self.contract
+        contract, handlers = self.contract, self._handlers
         if (contract.mapped is not None and kind not in (ops.Read, ops.Write, ops.Unmap)) or (
             contract.references and kind in ACROSS_REFERENCES
         ):
@@ -157,8 +162,8 @@ class Execution:
                 if held:
                     raise Violation("invariant", "I5 lock held at quiescence", (), held[0][0], side, f"holds {held[0][0]}")
 
-    def _check_everything(self) -> None:
-        """Oracles 1 and 2 in full; only at quiescence, never while the lane holds a map."""
+    def check_everything(self) -> None:
+        """Oracles 1 and 2 in full; nothing while the lane holds a map. Errors: Violation."""
         if self.contract.mapped is not None:
             return
         self._counts["full"] += 1
@@ -167,12 +172,13 @@ class Execution:
             self._active = number
             self._counts["invariants"] += check_invariants(side, self.contract)
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Check everything, give everything back, and compare what is left. Errors: as perform()."""
         self._step = len(self.program.steps)
         if self.contract.mapped is not None:
             self._unmap(ops.Unmap(self.contract.mapped))
         if not self.judge.parted:
-            self._check_everything()
+            self.check_everything()
         self._counts["drain"] += 1
         for number, side in enumerate(self.sides):
             self._active = number

@@ -185,6 +185,16 @@ class Descriptor:
             raise Report("invariant", "I6 refcount below zero", "_refcount", f"_refcount fell to {left}")
         return left == 0
 
+    def page_ref_freeze(self, page: int, count: int) -> bool:
+        """Raw: set the count to 0 if it is `count`. Returns whether it was."""
+        return self.m.atomic_cmpxchg32(page + PG_REFCOUNT, count, 0)
+
+    def page_ref_unfreeze(self, page: int, count: int) -> None:
+        """Raw: give a frozen count back. Errors: VM_BUG_ON when it is not 0."""
+        if self._load32(page + PG_REFCOUNT):
+            self.m.BUG("VM_BUG_ON page_count", "page_ref_unfreeze", "unfreeze of a count that is not frozen")
+        self.m.store32(page + PG_REFCOUNT, count)
+
     def put_last(self, head: int) -> None:
         """Free what lost its last reference: __put_page() of mm/swap.c."""
         order = self.compound_order(head)

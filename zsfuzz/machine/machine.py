@@ -74,6 +74,7 @@ class Machine:
         self.load, self.store = memory.load, memory.store
         self.load32, self.store32, self.load8 = memory.load32, memory.store32, memory.load8
         self.atomic_add, self.atomic_add32 = memory.atomic_add, memory.atomic_add32
+        self.atomic_cmpxchg32 = memory.atomic_cmpxchg32
         self.test_bit, self.set_bit, self.clear_bit = memory.test_bit, memory.set_bit, memory.clear_bit
         self.test_and_set_bit = memory.test_and_set_bit
         self.failure = FailureInjection()

@@ -214,6 +214,12 @@ class Memory:
             store32(address, value)
             return signed32(value)
 
+        def atomic_cmpxchg32(address: int, expected: int, value: int) -> bool:
+            if load32(address) != expected:
+                return False
+            store32(address, value)
+            return True
+
         def test_bit(bit: int, address: int) -> bool:
             return bool(load(address) >> bit & 1)
 
@@ -229,6 +235,7 @@ class Memory:
             return bool(value >> bit & 1)
 
         self.atomic_add, self.atomic_add32 = atomic_add, atomic_add32
+        self.atomic_cmpxchg32 = atomic_cmpxchg32
         self.test_bit, self.set_bit, self.clear_bit = test_bit, set_bit, clear_bit
         self.test_and_set_bit = test_and_set_bit
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from zsfuzz.errors import HarnessError
-from zsfuzz.minimize.order import cost
+from zsfuzz.minimize.order import simpler
 from zsfuzz.program.ops import Operation
 from zsfuzz.program.program import Program
 
@@ -81,7 +81,7 @@ class Search:
         if not self.execute(candidate):
             self._remember(candidate)
             return False
-        if cost(candidate) >= cost(self.best):
+        if not simpler(candidate, self.best):
             raise HarnessError(f"minimize: pass {self.phase!r} proposed a program that is not simpler")
         self.best = candidate
         self.report()

@@ -1,0 +1,75 @@
+"""Engines by name, their seeds and their corpus folder.
+
+In:    settings.
+Out:   programs.
+Never: a run.
+Next:  zsfuzz/campaign/engines.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.campaign.fakes import sizes
+from zsfuzz.campaign.engines import ENGINES, LATER, open_engine
+from zsfuzz.campaign.settings import RunSettings
+from zsfuzz.errors import UsageError
+from zsfuzz.execute.result import RunResult
+from zsfuzz.program.files import save_program
+
+SETTINGS = RunSettings("reference", "candidate", "coverage", None, 3, 7, Path("findings"))
+
+
+def silence(line: str) -> None:
+    raise AssertionError(line)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_seed_decides_the_programs(name: str) -> None:
+    first, second, other = (
+        [
+            engine.next_program()
+            for engine in [open_engine(replace(SETTINGS, engine=name, seed=seed), silence)]
+            for _ in range(5)
+        ]
+        for seed in (1, 1, 2)
+    )
+    assert first == second != other
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_a_geometry_that_is_named_is_the_only_one(name: str) -> None:
+    engine = open_engine(replace(SETTINGS, engine=name, geometry="small"), silence)
+    assert {engine.next_program().header.geometry for _ in range(20)} == {"small"}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_engines_that_come_later_say_so(name: str) -> None:
+    with pytest.raises(UsageError, match="not built yet; use one of coverage, random"):
+        open_engine(replace(SETTINGS, engine=name), silence)
+
+
+def test_the_corpus_runs_first_without_what_it_was_kept_for(tmp_path: Path) -> None:
+    program = sizes(32, 64)
+    kept = replace(program, header=replace(program.header, faults=("H05",), candidate="candidate-literal"))
+    save_program(kept, tmp_path / "a.zst")
+    engine = open_engine(replace(SETTINGS, corpus=tmp_path), silence)
+    assert engine.next_program() == program
+
+
+def test_what_reaches_something_new_is_kept_in_the_corpus(tmp_path: Path) -> None:
+    engine = open_engine(replace(SETTINGS, corpus=tmp_path / "new"), silence)
+    program = engine.next_program()
+    engine.feedback(program, RunResult((), 1, 0, (1, 2, 3), {}, {}))
+    assert len(list((tmp_path / "new").glob("*.zsf"))) == 1
+
+
+def test_files_of_the_corpus_that_hold_no_program_are_told_of(tmp_path: Path) -> None:
+    (tmp_path / "bad.zst").write_text("no program")
+    told: list[str] = []
+    open_engine(replace(SETTINGS, corpus=tmp_path), told.append)
+    assert len(told) == 1
+    assert "bad.zst" in told[0]

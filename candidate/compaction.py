@@ -1,11 +1,12 @@
-"""Compaction: zs_compact(), which moves objects from emptier zspages to fuller ones, and the shrinker around it.
+"""Compaction: zs_compact() moves objects from emptier zspages to fuller ones; the shrinker around it.
 
 In:    pools.
 Out:   the pages freed or about to be freed.
 Never: a page lock or a struct page: this is compaction of objects, not of pages.
 Next:  compaction of pages calls candidate/migration.py.
 
-Source: mm/zsmalloc.c, v5.10: migrate_zspage(), __zs_compact(), zs_compact(), zs_shrinker_scan(), zs_shrinker_count().
+Source: mm/zsmalloc.c, v5.10: migrate_zspage(), __zs_compact(), zs_compact(), zs_shrinker_scan(),
+zs_shrinker_count().
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SHRINK_STOP = -1
 
 
 @dataclass(slots=True)
-class zs_compact_control:  # noqa: N801 -- the kernel's name
+class zs_compact_control:
     """Where the source stands. s_page: 0 when every page was scanned. obj_idx: next object in s_page."""
 
     s_zspage: int
@@ -32,8 +33,10 @@ class Compaction(Migration):
     """Object compaction of a pool."""
 
     def migrate_zspage(self, class_: int, d_zspage: int, cc: zs_compact_control) -> bool:
-        """Move objects from cc on to d_zspage. Returns True when the source was scanned to its end, False when
-        d_zspage is full first. Pinned objects stay where they are."""
+        """Move objects from where cc stands to d_zspage; pinned ones stay where they are.
+
+        Returns True when the source was scanned to its end, False when d_zspage is full first.
+        """
         while cc.s_page:
             handle, cc.obj_idx = self.find_alloced_obj(class_, cc.s_zspage, cc.s_page, cc.obj_idx)
             if not handle:

@@ -110,7 +110,10 @@ class FullnessLists(ZspageFields):
         return newfg
 
     def find_get_zspage(self, class_: int) -> int:
-        """Return the zspage that the next object goes to, 0 if a new one is needed. An EMPTY one may be revived."""
+        """Return the zspage that the next object goes to, 0 if a new one is needed.
+
+        An EMPTY one may be revived.
+        """
         for fullness in (ZS_ALMOST_FULL, ZS_ALMOST_EMPTY, ZS_EMPTY):
             if zspage := self.first_zspage(class_, fullness):
                 return zspage

@@ -1,9 +1,11 @@
 """Layout: struct zspage as a memory descriptor, and the structs around it, as byte offsets.
 
 In:    the offsets of struct page, which the descriptor has to mirror.
-Out:   ZspageLayout, asserted when this module is imported, as offsetof assertions would; offsets of the other structs.
+Out:   ZspageLayout, asserted when this module is imported, as offsetof assertions would; offsets of the other
+       structs.
 Never: state, a load, a store.
-Next:  who reads a zspage through these offsets: candidate/zspage.py; why it looks like this: candidate/DESIGN.md.
+Next:  who reads a zspage through these offsets: candidate/zspage.py; why it looks like this:
+       candidate/DESIGN.md.
 
     struct zspage, 128 bytes (two struct pages), 16-byte aligned
        0 flags            PG_locked, PG_waiters, zone bits; no bit of zsmalloc's own
@@ -41,7 +43,9 @@ from zsfuzz.machine.machine import WORK_STRUCT_BYTES
 from zsfuzz.policy.size_class import ZS_MAX_PAGES_PER_ZSPAGE
 
 ZSPAGE_MAGIC: Final = 0x58
-MEMDESC_ALIGN: Final = 16  # bytes; bit 0 of compound_head says tail, three more are left for types of memdesc (H34)
+MEMDESC_ALIGN: Final = (
+    16  # bytes; bit 0 of compound_head says tail, three more are left for types of memdesc (H34)
+)
 
 FULLNESS_BITS: Final = (0, 2)  # (shift, width) in the packed word
 CLASS_BITS: Final = (2, 9)

@@ -10,11 +10,12 @@ Next:  the exchange of one page in candidate/migration.py; the core's side in ca
       __free_zspage()  ---- owner's put --->  zspage_destructor()
       statistics, mapping, unlock             detach every page, frames to the buddy, slab object back
 
-A zspage is freed in two steps (H14). Logically, under its page lock and class->lock: lists and statistics forget it,
-and its mapping lets go. Physically, when its count is 0: usually at once; while a scanner holds a reference its frames
-stay tails of it, so that the scanner's put finds the count that its get raised (R1 in candidate/descriptor.py).
+A zspage is freed in two steps (H14). Logically, under its page lock and class->lock: lists and statistics
+forget it, and its mapping lets go. Physically, when its count is 0: usually at once; while a scanner holds a
+reference its frames stay tails of it, so that the scanner's put finds the count that its get raised (R1 in
+candidate/descriptor.py).
 
-Source: mm/zsmalloc.c, v5.10, for the functions that have a name there; get_zspage() and detach are this design's.
+Source: mm/zsmalloc.c, v5.10, for the functions that have a name there; the two steps are this design's.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Lifetime(Objects):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
-        # One cache for all pools: a scanner's reference may keep a zspage longer than its pool lives. Type-stable,
-        # so that a get on a stale head touches the count of a zspage, if of another one (H15).
+        # One cache for all pools: a scanner's reference may keep a zspage longer than its pool lives. The
+        # cache is type-stable, so that a get on a stale head at least touches the count of a zspage (H15).
         self.zspage_cachep = kernel.kmem_cache_create("zspage", self.SIZE, self.ALIGN, typesafe_by_rcu=True)
         self.register_memdesc()
 
@@ -70,9 +71,14 @@ class Lifetime(Objects):
     # -- attach and detach
 
     def set_compound_head(self, page: int, zspage: int) -> None:
-        """Make a page a tail of a zspage that is fully initialised (H19). Errors: VM_BUG_ON a misaligned zspage (H34)."""
+        """Make a page a tail of a zspage that is fully initialised (H19).
+
+        Errors: VM_BUG_ON a misaligned zspage (H34).
+        """
         if zspage % MEMDESC_ALIGN:
-            self.k.BUG("VM_BUG_ON memdesc alignment", "compound_head", f"zspage {zspage:#x} is not 16-byte aligned")
+            self.k.BUG(
+                "VM_BUG_ON memdesc alignment", "compound_head", f"zspage {zspage:#x} is not 16-byte aligned"
+            )
         self.k.store_release(page + PG_COMPOUND_HEAD, zspage | 1)
 
     def clear_compound_head(self, page: int) -> None:
@@ -125,7 +131,7 @@ class Lifetime(Objects):
         return zspage
 
     def alloc_zspage_pages(self, class_: int, zspage: int, gfp: int) -> bool:
-        """Allocate the pages of a zspage, none of them attached yet; on failure give back those it got (H18)."""
+        """Allocate the pages of a zspage, none attached yet; on failure give back those it got (H18)."""
         for index in range(self.pages_per_zspage(class_)):
             page = self.k.alloc_page(gfp)
             if not page:
@@ -146,8 +152,8 @@ class Lifetime(Objects):
     def set_zspage_zone(self, zspage: int) -> None:
         """Write the zone bits: the zone that the first page was in when the zspage was made.
 
-        A zspage may have pages in two zones, so no caller can ask it for the zone of a frame; NR_ZSPAGES goes by each
-        page's own bits. A constant needs no read-modify-write of the word that holds PG_locked (H09).
+        A zspage may have pages in two zones, so no caller can ask it for the zone of a frame; NR_ZSPAGES goes
+        by each page's own bits. A constant needs no read-modify-write of the word that holds PG_locked (H09).
         """
         self.k.store(zspage + self.FLAGS, self.d.page_zone(self.get_first_page(zspage)) << ZONES_PGSHIFT)
 
@@ -164,7 +170,10 @@ class Lifetime(Objects):
     # -- the one page lock
 
     def trylock_zspage(self, zspage: int) -> int:
-        """Take the one PG_locked that all pages of a zspage share. Returns the locked word, 0 if somebody has it."""
+        """Take the one PG_locked that all pages of a zspage share.
+
+        Returns the locked word, 0 if somebody has it.
+        """
         return self.d.trylock_page(zspage)
 
     def lock_zspage(self, zspage: int) -> int:
@@ -212,7 +221,9 @@ class Lifetime(Objects):
     def zspage_destructor(self, zspage: int) -> None:
         """Free the frames and the descriptor of a zspage whose count is 0: nobody can reach it any more."""
         if self.get_zspage_inuse(zspage) or self.k.load(zspage + self.MAPPING) & ~PAGE_MAPPING_FLAGS:
-            self.k.BUG("VM_BUG_ON live zspage", "_refcount", "a zspage that was not freed lost its last reference")
+            self.k.BUG(
+                "VM_BUG_ON live zspage", "_refcount", "a zspage that was not freed lost its last reference"
+            )
         for index, page in enumerate(self.zspage_pages(zspage)):
             self.set_nth_page(zspage, index, 0)
             self.detach_freed_page(page)
@@ -231,7 +242,10 @@ class Lifetime(Objects):
     # -- movable or not
 
     def SetZsPageMovable(self, pool: int, zspage: int) -> None:
-        """Let the core migrate the pages of a complete zspage: one lock, one store. Errors: WARN_ON a taken lock."""
+        """Let the core migrate the pages of a complete zspage: one lock, one store.
+
+        Errors: WARN_ON a taken lock.
+        """
         if not self.k.compaction_enabled:
             return
         lock = self.trylock_zspage(zspage)
@@ -242,6 +256,6 @@ class Lifetime(Objects):
         self.unlock_zspage(zspage, lock)
 
     def ClearZsPageMovable(self, zspage: int) -> None:
-        """Let the mapping go and keep the bit, as __ClearPageMovable() does: scanners see a released movable page."""
+        """Let the mapping go and keep the bit, as __ClearPageMovable() does: a released movable page."""
         mapping = zspage + self.MAPPING
         self.k.write_once(mapping, self.k.load(mapping) & PAGE_MAPPING_MOVABLE)

@@ -5,8 +5,8 @@ Out:   the address of an object's bytes, in its frame or in the copy buffer.
 Never: a store to a struct page; allocation or freeing of objects.
 Next:  the API that frees and allocates them in candidate/pool.py.
 
-Source: mm/zsmalloc.c, v5.10: zs_map_object(), __zs_map_object(), zs_unmap_object(), __zs_unmap_object(). From map to
-unmap the pin bit and the zspage's read lock are held. Strays: one CPU.
+Source: mm/zsmalloc.c, v5.10: zs_map_object(), __zs_map_object(), zs_unmap_object(), __zs_unmap_object(). From
+map to unmap the pin bit and the zspage's read lock are held. Strays: one CPU.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Mapping(Lifetime):
         return following
 
     def map_straddling(self, area: int, pages: tuple[int, int], off: int, size: int) -> int:
-        """__zs_map_object(): copy an object in two pages to the CPU's buffer, but not for a write-only mapping."""
+        """__zs_map_object(): copy an object in two pages to the CPU's buffer, if it may be read."""
         buf = self.k.load(area + AREA_BUF)
         if self.k.load(area + AREA_MODE) != ZS_MM_WO:
             first = self.k.page_size - off

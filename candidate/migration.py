@@ -1,9 +1,10 @@
-"""Migration: the three callbacks of the pool's address space, and the worker that frees what they leave behind.
+"""Migration: the three callbacks of the pool's address space, and the worker that frees what they leave.
 
 In:    struct pages that the core has locked, isolated or allocated.
 Out:   isolate, migrate, putback; the deferred free; the end of a pool's migrations.
 Never: a lock or a reference of the core's.
-Next:  the core's list, lock and references in candidate/descriptor.py; the hand-over in candidate/DESIGN.md (H05).
+Next:  the core's list, lock and references in candidate/descriptor.py; the hand-over in candidate/DESIGN.md
+       (H05).
 
 The hand-over of one page (H05). No count changes; the roles do:
 
@@ -90,7 +91,8 @@ class Migration(Mapping):
         """Move a component page's content to newpage. Returns 0, -EAGAIN or -EINVAL. Both pages locked.
 
         Errors: VM_BUG_ON a page that is not movable or not isolated.
-        -EAGAIN also while somebody beside the isolators has a reference on the zspage: its head may not change (R1).
+        -EAGAIN also while somebody beside the isolators has a reference on the zspage: its head may not
+        change (R1).
         """
         if mode == MIGRATE_SYNC_NO_COPY:
             return -EINVAL
@@ -147,11 +149,11 @@ class Migration(Mapping):
     def exchange_page(self, class_: int, zspage: int, newpage: int, page: int, offset: int) -> bool:
         """Copy the frame, point the handles at newpage and put it in the old page's place.
 
-        Returns False, with nothing changed but newpage's bytes, when a reference is held that nobody accounts for: on the zspage, beside
-        the owner's and one an isolated page, or on newpage, beside the core's.
+        Returns False, with nothing changed but newpage's bytes, when a reference is held that nobody accounts
+        for: on the zspage, beside the owner's and one an isolated page, or on newpage, beside the core's.
         """
         references = OWNER_REFERENCES + self.get_isolation(zspage)
-        if not self.d.page_ref_freeze(zspage, references):
+        if not self.freeze_zspage(zspage, references):
             return False
         self.k.memcpy(self.k.kmap(newpage), self.k.kmap(page), self.k.page_size)
         attached = self.attach_page(zspage, newpage)
@@ -159,8 +161,19 @@ class Migration(Mapping):
             self.move_handles(class_, zspage, newpage, page, offset)
             self.replace_sub_page(zspage, newpage, page)
             self.detach_exchanged_page(zspage, page)
-        self.d.page_ref_unfreeze(zspage, references)
+        self.unfreeze_zspage(zspage, references)
         return attached
+
+    def freeze_zspage(self, zspage: int, references: int) -> bool:
+        """Keep everybody from getting a reference while a head changes. Returns False if there are others.
+
+        The isolators cannot put theirs meanwhile: to end an isolation they need the page lock first.
+        """
+        return self.d.page_ref_freeze(zspage, references)
+
+    def unfreeze_zspage(self, zspage: int, references: int) -> None:
+        """Give the count back."""
+        self.d.page_ref_unfreeze(zspage, references)
 
     def move_handles(self, class_: int, zspage: int, newpage: int, page: int, offset: int) -> None:
         """Point the handle of every object that starts in a page at newpage; they stay pinned."""
@@ -172,7 +185,10 @@ class Migration(Mapping):
                 self.record_obj(handle, self.location_to_obj(newpage, obj_idx) | PINNED)
 
     def replace_sub_page(self, zspage: int, newpage: int, page: int) -> None:
-        """Put newpage in a page's place. The offset goes with the place, the handle of a huge object is the zspage's."""
+        """Put newpage in a page's place.
+
+        The offset goes with the place, the handle of a huge object is the zspage's.
+        """
         self.set_nth_page(zspage, self.page_index(zspage, page), newpage)
 
     def detach_exchanged_page(self, zspage: int, page: int) -> None:
@@ -189,7 +205,10 @@ class Migration(Mapping):
     # -- putback
 
     def zs_page_putback(self, page: int) -> None:
-        """Take a page back from the core. Page locked. Errors: VM_BUG_ON a page that is not movable or not isolated."""
+        """Take a page back from the core.
+
+        Page locked. Errors: VM_BUG_ON a page that is not movable or not isolated.
+        """
         self.must_be_isolated(page, "zs_page_putback")
         zspage = self.get_zspage(page)
         pool = self.k.mapping_private_data(self.d.page_mapping(page))
@@ -211,7 +230,10 @@ class Migration(Mapping):
             self.k.schedule_work(pool + POOL_FREE_WORK)
 
     def zs_pool_dec_isolated(self, pool: int) -> None:
-        """Count one isolated zspage less and wake a destroyer. The barrier pairs with zs_unregister_migration()."""
+        """Count one isolated zspage less and wake a destroyer.
+
+        The barrier pairs with zs_unregister_migration().
+        """
         if self.k.load(pool + POOL_ISOLATED_PAGES) == 0:
             self.k.BUG("VM_BUG_ON isolated_pages", "isolated_pages", "more zspages put back than isolated")
         left = self.k.atomic_add(pool + POOL_ISOLATED_PAGES, -1)
@@ -274,5 +296,3 @@ class Migration(Mapping):
         self.k.wait_event(lambda: self.pool_isolated_are_drained(pool), "isolated pages of a pool")
         self.k.flush_work(pool + POOL_FREE_WORK)
         self.k.iput(self.k.load(pool + POOL_MAPPING))
-
-

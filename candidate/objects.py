@@ -5,8 +5,9 @@ Out:   obj_malloc(), obj_free() and the encodings, as in mm/zsmalloc.c.
 Never: fullness lists, the lifetime of a zspage, a store to a struct page.
 Next:  lists in candidate/fullness.py.
 
-Source: mm/zsmalloc.c, v5.10: location_to_obj() to find_alloced_obj(), init_zspage(), obj_malloc(), obj_free(),
-zs_object_copy(). A free slot holds the next index << 1; a live one holds its handle | 1, a huge one nothing.
+Source: mm/zsmalloc.c, v5.10: location_to_obj() to find_alloced_obj(), init_zspage(), obj_malloc(),
+obj_free(), zs_object_copy(). A free slot holds the next index << 1; a live one holds its handle | 1, a huge
+one nothing.
 """
 
 from __future__ import annotations
@@ -113,7 +114,10 @@ class Objects(FullnessLists):
             self.k.store(slot, head)
 
     def obj_free(self, class_: int, obj: int) -> None:
-        """Put an object's slot at the front of its zspage's free list. The link is cut to 32 bits, as in C."""
+        """Put an object's slot at the front of its zspage's free list.
+
+        The link is cut to 32 bits, as in C.
+        """
         page, obj_idx = self.obj_to_location(obj)
         zspage = self.get_zspage(page)
         link = self.k.kmap(page) + self.slot_offset(class_, obj_idx)
@@ -147,7 +151,7 @@ class Objects(FullnessLists):
         return self.get_next_page(self.get_zspage(page), page), 0
 
     def find_alloced_obj(self, class_: int, zspage: int, page: int, obj_idx: int) -> tuple[int, int]:
-        """Return (handle, index in the page) of the next live object from one on, pinned; handle 0 for none."""
+        """Return (handle, index in the page) of the next live object, pinned; handle 0 for none left."""
         size, vaddr = self.class_size(class_), self.k.kmap(page)
         offset = self.get_first_obj_offset(class_, zspage, page) + size * obj_idx
         while offset < self.k.page_size:

@@ -5,8 +5,9 @@ Out:   accessors named as in mm/zsmalloc.c; a BUG for a page whose head is no zs
 Never: a load from a component page but its compound_head; a list; the lifetime of a zspage.
 Next:  offsets in candidate/layout.py; objects in candidate/objects.py.
 
-What struct page held for each page and one word cannot (H08) comes from here: a page's place in the chain is its place
-in pages[], the first object's offset is arithmetic, hugeness is the class's, the huge handle is a field.
+What struct page held for each page and one word cannot (H08) comes from here: a page's place in the chain is
+its place in pages[], the first object's offset is arithmetic, hugeness is the class's, the huge handle is a
+field.
 
 Source: mm/zsmalloc.c, v5.10, for the functions that have a name there.
 """
@@ -35,7 +36,10 @@ ZSPAGE_LOCK = "zspage rwlock"
 
 
 class ZspageFields(ZspageLayout, Target):
-    """Accessors of one zspage. Every argument and result called zspage, page, class_ or pool is an address."""
+    """Accessors of one zspage.
+
+    Every argument and result called zspage, page, class_ or pool is an address.
+    """
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
@@ -168,10 +172,12 @@ class ZspageFields(ZspageLayout, Target):
 
     def page_index(self, zspage: int, page: int) -> int:
         """Return a page's place in the chain, from 0. Errors: VM_BUG_ON for a page of another zspage."""
-        for index in range(ZS_MAX_PAGES_PER_ZSPAGE):
-            if self.nth_page(zspage, index) == page:
-                return index
-        self.k.BUG("VM_BUG_ON page not in zspage", "pages", f"page {page:#x} is not in pages[]")
+        index = 0
+        while self.nth_page(zspage, index) != page:
+            index += 1
+            if index == ZS_MAX_PAGES_PER_ZSPAGE:
+                self.k.BUG("VM_BUG_ON page not in zspage", "pages", f"page {page:#x} is not in pages[]")
+        return index
 
     def get_next_page(self, zspage: int, page: int) -> int:
         """Return the page behind one, 0 behind the last."""
@@ -180,7 +186,8 @@ class ZspageFields(ZspageLayout, Target):
     def first_obj_offset(self, size: int, index: int) -> int:
         """Return the offset in bytes of the first object that starts in page `index`. size: class->size.
 
-        Source: what init_zspage() stores in page->units, v5.10; computed here, for every class the same value.
+        Source: what init_zspage() stores in page->units, v5.10; computed here, for every class the same
+        value.
         """
         return -(index * self.k.page_size) % size
 

@@ -28,9 +28,9 @@ from reference.layout import (
     ZSPAGE_PACKED,
 )
 from reference.pool import Pool
-from zsfuzz.machine.layout import PG_INDEX, PG_PRIVATE
+from zsfuzz.machine.layout import KPF_MMAP, KPF_OWNER_PRIVATE, KPF_PRIVATE, PG_INDEX, PG_PRIVATE
 from zsfuzz.policy.size_class import OBJ_TAG_BITS, SizeClass
-from zsfuzz.target.protocol import ZspageView
+from zsfuzz.target.protocol import Shown, ZspageView
 
 _MOST_PAGES_FOLLOWED = 16  # a longer chain is a cycle
 
@@ -139,3 +139,15 @@ class Views(Pool):
         return tuple(
             (CLASS_SPINLOCK, self.class_of(pool, class_idx) + CLASS_LOCK) for class_idx in self.class_indices
         )
+
+    def shown_to_scanners(self, view: ZspageView, index: int) -> Shown:
+        """Return what page->units and the two page flags of the design show.
+
+        Source: fs/proc/page.c kpagecount_read(), stable_page_flags(), v5.10. Strays: no.
+        """
+        flags = 1 << KPF_MMAP
+        if index == 0:
+            flags |= 1 << KPF_PRIVATE
+        if self.k.size_classes.class_at(view.class_index).huge:
+            flags |= 1 << KPF_OWNER_PRIVATE
+        return Shown(view.offsets[index] + 1, flags)

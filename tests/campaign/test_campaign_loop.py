@@ -172,6 +172,15 @@ def test_an_earlier_file_that_no_longer_shows_the_finding_is_replaced(tmp_path: 
     assert load_program(path).steps == sizes(1, 6000).steps
 
 
+def test_an_earlier_file_that_needs_another_fault_is_replaced(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, runs=1)
+    campaign(replace(chosen, faults=("H05",)), [sizes(5000)]).run()
+    campaign(chosen, [sizes(1, 6000)]).run()
+    (path,) = chosen.findings.glob("*.zst")
+    assert load_program(path).header.faults == ()
+    assert load_program(path).steps == sizes(1, 6000).steps
+
+
 def test_a_damaged_earlier_file_is_replaced(tmp_path: Path) -> None:
     chosen = settings(tmp_path, runs=1)
     campaign(chosen, [sizes(5000)]).run()

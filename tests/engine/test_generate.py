@@ -12,6 +12,7 @@ import pytest
 
 from tests.engine.tiny import TinyState, effective_kinds
 from zsfuzz.engine.choose import CHOOSERS
+from zsfuzz.engine.deck import SIZE, Deck
 from zsfuzz.engine.generate import StepWriter, generate_addition, generate_program
 from zsfuzz.engine.idioms import IDIOMS
 from zsfuzz.engine.profile import CORE_WEIGHTS, IDIOM_WEIGHTS, OTHER_WEIGHTS, GenerateSettings, draw_profile
@@ -21,14 +22,16 @@ from zsfuzz.errors import UsageError
 from zsfuzz.machine.geometry import GEOMETRIES, geometry
 from zsfuzz.program import ops
 from zsfuzz.program.limits import check_program
-from zsfuzz.program.program import SWITCHES, Program
+from zsfuzz.program.program import SWITCHES, Header, Program
 
 COUNT = 400
 
 
 def generated(count: int = COUNT, seed: int = 1, settings: GenerateSettings | None = None) -> list[Program]:
     dice = Dice(Random(seed))
-    return [generate_program(dice, settings or GenerateSettings()) for _ in range(count)]
+    settings = settings or GenerateSettings()
+    deck = Deck(dice, settings)
+    return [generate_program(dice, deck.deal(), settings.steps) for _ in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -79,22 +82,49 @@ def test_every_operation_and_every_word_of_every_enumeration_occurs(programs: li
                 assert values == set(words), f"{operation.__name__}.{field.name}"
 
 
-def test_headers_name_both_geometries_every_switch_and_odd_memory(programs: list[Program]) -> None:
-    headers = [program.header for program in programs]
-    geometries = Counter(header.geometry for header in headers)
-    assert set(geometries) == set(GEOMETRIES)
-    assert geometries["small"] > geometries["linux-5.10"] > 0.05 * COUNT
+def test_headers_are_plain_mostly_and_few_at_a_time() -> None:
+    """A runner keeps a machine for each."""
+    dice = Dice(Random(1))
+    deck = Deck(dice, GenerateSettings())
+    headers = [deck.deal() for _ in range(200)]
+    assert set(headers) <= set(deck.headers)
+    assert len(deck.headers) == SIZE
+    plain = Counter(header.geometry for header in headers if header == Header(header.geometry))
+    assert 130 <= sum(plain.values()) <= 170
+    assert plain["small"] > plain["linux-5.10"] > 10
+
+
+def test_a_long_campaign_meets_every_switch_and_other_memories() -> None:
+    deck = Deck(Dice(Random(1)), GenerateSettings())
+    headers = [deck.deal() for _ in range(20_000)]
     switches = Counter(switch for header in headers for switch in header.switches)
     assert set(switches) == set(SWITCHES)
-    assert switches["no_compaction"] < 0.06 * COUNT
-    assert sum(not header.switches for header in headers) > 0.7 * COUNT
+    assert switches["no_compaction"] == min(switches.values()) < 1000
     assert {header.normal_pages for header in headers} == {0, 32, 64, 96, 128}
+    assert len(set(headers)) < 120
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_every_short_campaign_meets_the_three_switches_that_matter(seed: int) -> None:
+    deck = Deck(Dice(Random(seed)), GenerateSettings())
+    met = {switch for _ in range(100) for switch in deck.deal().switches}
+    assert met >= {"batched_migration", "heap_above_memmap", "no_quarantine"}
+
+
+def test_a_header_that_left_the_deck_is_fitted_to_its_geometry() -> None:
+    deck = Deck(Dice(Random(1)), GenerateSettings())
+    for header in deck.headers:
+        assert deck.fit(header) is header
+    for name in GEOMETRIES:
+        fitted = deck.fit(Header(name, 320, 320))
+        assert fitted in deck.headers
+        assert (fitted.geometry, fitted.switches) == (name, ())
 
 
 @pytest.mark.parametrize("name", list(GEOMETRIES))
 def test_a_geometry_that_is_asked_for_is_the_only_one(name: str) -> None:
     settings = GenerateSettings(geometry=name)
-    assert {program.header.geometry for program in generated(60, settings=settings)} == {name}
+    assert {program.header.geometry for program in generated(300, settings=settings)} == {name}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +180,7 @@ def test_every_idiom_acts_on_an_empty_machine(name: str) -> None:
     dice = Dice(Random(4))
     steps = effective = 0
     for _ in range(40):
-        writer = StepWriter(dice, draw_profile(dice, GenerateSettings()))
+        writer = StepWriter(dice, draw_profile(dice, Header("small"), 100))
         IDIOMS[name](writer)
         program = Program(writer.profile.header, tuple(writer.steps))
         check_program(program)
@@ -253,6 +283,6 @@ def test_an_addition_continues_what_the_prefix_left_open() -> None:
     program = Program(generated(1)[0].header, (ops.Malloc(0, 100), ops.Map(0, ops.MapMode.RW)))
     allowed = 0
     for seed in range(50):
-        first = generate_addition(Dice(Random(seed)), GenerateSettings(), program.header, program.steps, 1)[0]
+        first = generate_addition(Dice(Random(seed)), program.header, program.steps, 1)[0]
         allowed += isinstance(first, ops.Read | ops.Write | ops.Unmap) and first.slot == 0
     assert allowed > 40

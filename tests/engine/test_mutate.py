@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from zsfuzz.engine.deck import Deck
 from zsfuzz.engine.generate import generate_program
 from zsfuzz.engine.mutate import Mutator, with_geometry
 from zsfuzz.engine.profile import GenerateSettings
@@ -16,7 +17,6 @@ from zsfuzz.program import ops
 from zsfuzz.program.limits import FIELDS, check_program
 from zsfuzz.program.program import Header, Program
 
-SETTINGS = GenerateSettings()
 EMPTY = Program(Header(), ())
 EXAMPLES: dict[type[ops.Operation], ops.Operation] = {
     ops.Malloc: ops.Malloc(0, 3256),
@@ -50,27 +50,38 @@ EXAMPLES: dict[type[ops.Operation], ops.Operation] = {
 }
 
 
+def mutator_of(
+    dice: Dice, settings: GenerateSettings | None = None, max_steps: int = 400
+) -> tuple[Mutator, Deck]:
+    deck = Deck(dice, settings or GenerateSettings())
+    return Mutator(dice, deck, max_steps), deck
+
+
+def programs_of(dice: Dice, deck: Deck, count: int) -> list[Program]:
+    return [generate_program(dice, deck.deal(), 100) for _ in range(count)]
+
+
 def test_every_mutant_is_well_formed_and_within_the_longest_length() -> None:
     dice = Dice(Random(3))
-    settings = GenerateSettings(max_steps=150)
-    mutator = Mutator(dice, settings)
-    program = other = generate_program(dice, settings)
+    mutator, deck = mutator_of(dice, max_steps=150)
+    program, other = programs_of(dice, deck, 2)
     for _ in range(600):
         mutant = mutator.mutate(program, other)
         check_program(mutant)
         assert len(mutant.steps) <= 150
+        assert mutant.header in deck.headers
         program, other = mutant, program
 
 
 def test_the_empty_program_grows() -> None:
-    mutator = Mutator(Dice(Random(1)), SETTINGS)
+    mutator, _ = mutator_of(Dice(Random(1)))
     assert any(mutator.mutate(EMPTY, EMPTY).steps for _ in range(5))
 
 
 def test_most_mutants_differ_from_their_parent_and_keep_most_of_it() -> None:
     dice = Dice(Random(5))
-    mutator = Mutator(dice, SETTINGS)
-    program, other = generate_program(dice, SETTINGS), generate_program(dice, SETTINGS)
+    mutator, deck = mutator_of(dice)
+    program, other = programs_of(dice, deck, 2)
     kept = same = 0
     for _ in range(200):
         mutant = mutator.mutate(program, other)
@@ -82,7 +93,7 @@ def test_most_mutants_differ_from_their_parent_and_keep_most_of_it() -> None:
 
 def test_crossing_brings_in_steps_of_the_other_program() -> None:
     dice = Dice(Random(5))
-    mutator = Mutator(dice, SETTINGS)
+    mutator, _ = mutator_of(dice)
     mark = ops.Malloc(0, 777)
     crossed = [
         mutator.mutate(Program(Header(), (ops.RunWork(),)), Program(Header(), (mark,))) for _ in range(200)
@@ -92,17 +103,16 @@ def test_crossing_brings_in_steps_of_the_other_program() -> None:
 
 def test_a_header_changes_rarely() -> None:
     dice = Dice(Random(5))
-    mutator = Mutator(dice, SETTINGS)
-    program = generate_program(dice, SETTINGS)
+    mutator, deck = mutator_of(dice)
+    (program,) = programs_of(dice, deck, 1)
     changed = sum(mutator.mutate(program, program).header != program.header for _ in range(1000))
     assert 5 < changed < 100
 
 
 def test_a_geometry_that_is_asked_for_stays() -> None:
     dice = Dice(Random(5))
-    settings = GenerateSettings(geometry="small")
-    mutator = Mutator(dice, settings)
-    program = generate_program(dice, settings)
+    mutator, deck = mutator_of(dice, GenerateSettings(geometry="small"))
+    (program,) = programs_of(dice, deck, 1)
     for _ in range(500):
         program = mutator.mutate(program, program)
         assert program.header.geometry == "small"

@@ -8,12 +8,12 @@ import pytest
 
 from tests.engine.tiny import TinyState
 from zsfuzz.engine.generate import generate_program
-from zsfuzz.engine.profile import GenerateSettings
 from zsfuzz.engine.rng import Dice
 from zsfuzz.engine.sketch import Sketch, SlotSet
 from zsfuzz.machine.geometry import geometry
 from zsfuzz.program import ops
 from zsfuzz.program.ops import FailOperation, FailWhat, Operation
+from zsfuzz.program.program import Header
 
 BIG = 3256  # class 3264: 4 pages, 5 objects
 
@@ -140,7 +140,7 @@ def test_the_sketch_of_a_generated_program_agrees_with_a_run_of_it() -> None:
     """Injected failures apart, which the tiny runner does not have."""
     dice = Dice(Random(8))
     for _ in range(60):
-        program = generate_program(dice, GenerateSettings())
+        program = generate_program(dice, Header("small"), 100)
         steps = [step for step in program.steps if not isinstance(step, ops.Fail)]
         sketch = Sketch(geometry(program.header.geometry), 0, 0)
         state = TinyState(program)

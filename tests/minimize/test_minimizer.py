@@ -8,6 +8,7 @@ from random import Random
 import pytest
 
 from tests.engine.tiny import Bug, CombinationLock, putback_of_the_dead, run_tiny
+from zsfuzz.engine.deck import Deck
 from zsfuzz.engine.generate import generate_program
 from zsfuzz.engine.profile import GenerateSettings
 from zsfuzz.engine.rng import Dice
@@ -37,9 +38,10 @@ OPEN = gives(CombinationLock, "bug/lock-open/putback/")
 def long_programs(interesting: Callable[[Program], bool], count: int, seed: int) -> list[Program]:
     """Return generated programs that the predicate accepts."""
     dice = Dice(Random(seed))
+    deck = Deck(dice, GenerateSettings())
     found: list[Program] = []
     while len(found) < count:
-        program = generate_program(dice, GenerateSettings())
+        program = generate_program(dice, deck.deal(), 100)
         if interesting(program):
             found.append(program)
     return found
@@ -66,15 +68,15 @@ def test_a_long_random_program_shrinks_to_the_four_steps_of_the_bug(number: int)
 
 def lock_program() -> Program:
     """A combination in the middle of noise."""
-    noise = list(generate_program(Dice(Random(12)), GenerateSettings(geometry="linux-5.10", steps=40)).steps)
-    noise = [step for step in noise if not isinstance(step, ops.Map)]
+    program = generate_program(Dice(Random(12)), Header("small"), 40)
+    noise = [step for step in program.steps if not isinstance(step, ops.Map | ops.SpeculativeGet)]
     combination: list[Step] = [
         ops.Malloc(60, 600, ops.Gfp.KERNEL),
         ops.Isolate(14, ops.Component(60, 2)),
         ops.Free(60),
-        ops.Offline(70, 100),
+        ops.Contig(70, 100),
         ops.Bystander(15, ops.BystanderKind.RESERVED, 3),
-        ops.Poison(ops.Pfn(200), ops.PoisonKind.HARD),
+        ops.Trim(),
         ops.Shrink(ops.ShrinkKind.SCAN),
         ops.CreatePool(3),
         ops.Compact(2),
@@ -90,8 +92,8 @@ def test_arguments_slots_and_header_become_as_plain_as_the_bug_allows() -> None:
         ops.Malloc(0, 25),  # of class 48, the smallest with more than one page
         ops.Isolate(0, ops.Component(0, 0)),
         ops.Free(0),
-        ops.Offline(0, 0),
-        ops.Poison(ops.Component(0, 0), ops.PoisonKind.SOFT),
+        ops.Contig(0, 0),
+        ops.Trim(),
         ops.Shrink(ops.ShrinkKind.COUNT),
         ops.CreatePool(0),
         ops.Putback(0),

@@ -37,6 +37,7 @@ def kept(program: Program, verdict: str | None) -> Program:
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the stand-in behind the plugin; processes of their own get it by CONFTEST."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setattr(running, "open_runner", lambda *names: FakeRunner())
 
 
@@ -56,14 +57,14 @@ def corpus(pytester: pytest.Pytester) -> Path:
 
 
 def run(pytester: pytest.Pytester, *words: str) -> pytest.RunResult:
-    """Run pytest with the plugin, whether or not this environment has it installed as an entry point."""
-    return pytester.runpytest_inprocess("-p", "no:zsfuzz", "-p", "zsfuzz.pytest_plugin", *words)
+    """Run pytest with the plugin and with no other of this environment."""
+    return pytester.runpytest_inprocess("-p", "zsfuzz.pytest_plugin", *words)
 
 
 def run_apart(pytester: pytest.Pytester, *words: str) -> pytest.RunResult:
-    """Run pytest in a process of its own, as xdist's workers are."""
+    """Run pytest with xdist, in a process of its own, as its workers are."""
     pytester.makeconftest(CONFTEST)
-    return pytester.runpytest_subprocess("-p", "no:zsfuzz", "-p", "zsfuzz.pytest_plugin", *words)
+    return pytester.runpytest_subprocess("-p", "zsfuzz.pytest_plugin", "-p", "xdist", *words)
 
 
 def test_every_program_of_a_configured_folder_is_an_item_beside_the_other_tests(

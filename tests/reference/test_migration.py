@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pytest
 
+from reference.layout import POOL_DESTROYING, POOL_MIGRATION_WAIT
 from tests.reference.world import (
     ALMOST_EMPTY,
     ALMOST_FULL,
@@ -161,10 +162,10 @@ def test_two_isolated_pages_of_one_zspage_migrate_one_after_the_other() -> None:
     for page in pages:
         assert world.isolate(page)
     for count, page in enumerate(pages, 1):
-        assert world.migrate(page)[0] == 0
+        result, newpage = world.migrate(page)
+        assert (result, world.pages(handles[0])[count - 1]) == (0, newpage)
         assert world.view(handles[0]).isolated == 4 - count
         world.check()
-    assert not set(pages) & set(world.pages(handles[0]))
     world.finish()
 
 
@@ -284,6 +285,44 @@ def test_the_worker_waits_for_a_page_lock_and_in_one_lane_that_is_a_deadlock() -
         world.machine.run_work()
 
 
+@pytest.mark.parametrize("number", [0, 2])
+def test_the_worker_goes_on_when_somebody_unlocks_the_page_it_waits_for(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It waits without the migrate lock and with a reference of its own; then it takes the lock itself."""
+    world = World()
+    handle = world.malloc(3256)
+    page = world.pages(handle)[number]
+    lock = world.d.lock_page(page)
+    world.free(handle)
+
+    def unlocked_meanwhile(waited_for: int) -> None:
+        assert (waited_for, world.d.page_count(page)) == (page, 2)
+        assert "zspage rwlock" not in [name for name, _ in world.machine.locks.held]
+        world.d.unlock_page(page, lock)
+
+    monkeypatch.setattr(world.d, "wait_on_page_locked", unlocked_meanwhile)
+    world.machine.run_work()
+    assert world.zone_state(NR_ZSPAGES) == (0, 0)
+    world.finish()
+
+
+def test_the_last_zspage_that_comes_back_wakes_whoever_destroys_the_pool(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    pages = [world.pages(world.malloc(size))[0] for size in (3256, 4096)]
+    for page in pages:
+        world.isolate(page)
+    woken: list[int] = []
+    monkeypatch.setattr(world.kernel, "wake_up_all", woken.append)
+    world.machine.store(world.pool + POOL_DESTROYING, 1)
+    world.putback(pages[0])
+    assert woken == []
+    world.putback(pages[1])
+    assert woken == [world.pool + POOL_MIGRATION_WAIT]
+
+
 def test_destroying_a_pool_waits_for_isolated_pages() -> None:
     world = World()
     handle = world.malloc(3256)
@@ -309,6 +348,8 @@ def test_without_compaction_no_page_is_movable_or_placed_as_such() -> None:
     handle = world.malloc(3256)
     assert world.zone_state(NR_ZSPAGES) == (4, 0)
     assert not any(world.d.page_has_movable_mapping(page) for page in world.pages(handle))
+    world.zs.set_page_movable(world.pages(handle)[0], world.pool)
+    assert world.d.mapping_word(world.pages(handle)[0]) == 0
     world.check()
     world.finish()
 

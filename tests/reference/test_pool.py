@@ -11,12 +11,12 @@ import pytest
 
 from reference import FAULTS, TARGETS, Zsmalloc
 from tests.reference.world import ALMOST_EMPTY, MOVABLE, World, reports
-from zsfuzz.machine.layout import NR_FREE_PAGES
+from zsfuzz.machine.layout import KPF_MMAP, KPF_OWNER_PRIVATE, KPF_PRIVATE, NR_FREE_PAGES
 from zsfuzz.target.protocol import ClassRow
 
 
 def test_the_package_offers_its_target_and_its_faults() -> None:
-    assert TARGETS == {"reference": Zsmalloc}
+    assert list(TARGETS.items()) == [("reference", Zsmalloc)]
     assert len({fault.id for fault in FAULTS}) == len(FAULTS)
     assert {fault.target for fault in FAULTS} == {"reference"}
 
@@ -133,6 +133,9 @@ def test_views_of_a_broken_zspage_come_to_an_end() -> None:
     assert world.zs.zspage_view(zspage).free_indices == (1,) * 6
     world.machine.store(pages[3] + 32, pages[0])
     assert len(world.zs.zspage_view(zspage).pages) == 16
+    world.machine.store(pages[0] + 32, 0)
+    world.machine.store32(zspage + 8, 4)
+    assert world.zs.zspage_view(zspage).free_indices == (4,)
 
 
 def test_a_page_of_somebody_else_has_no_owner() -> None:
@@ -141,3 +144,19 @@ def test_a_page_of_somebody_else_has_no_owner() -> None:
     assert world.zs.page_owner(page) == 0
     world.machine.store(page + 40, world.pool)  # alive, but no zspage
     assert world.zs.page_owner(page) == 0
+
+
+def test_scanners_are_shown_what_the_struct_page_words_say() -> None:
+    """kpagecount is the first-object offset + 1; the first page is PRIVATE, a huge one OWNER_PRIVATE."""
+    world = World()
+    for size in (3256, 4096):
+        view = world.view(world.malloc(size))
+        for index, page in enumerate(view.pages):
+            shown = world.zs.shown_to_scanners(view, index)
+            assert shown.count == world.d.page_mapcount(page)
+            flags = (
+                world.d.page_mapped(page) << KPF_MMAP
+                | world.d.PagePrivate(page) << KPF_PRIVATE
+                | world.d.PageOwnerPriv1(page) << KPF_OWNER_PRIVATE
+            )
+            assert shown.flags == flags

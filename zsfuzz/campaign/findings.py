@@ -131,13 +131,19 @@ class FindingsFolder:
             return False
         try:
             earlier = load_program(known.path)
-            if len(earlier.steps) >= len(known.program.steps) or not self._same_targets(earlier):
+            if len(earlier.steps) >= len(known.program.steps) or not _run_alike(earlier, known.program):
                 return False
             result = self._runner.run(earlier, cadence=1)
         except UsageError:
             return False
         return any(finding.signature == known.finding.signature for finding in result.findings)
 
-    def _same_targets(self, program: Program) -> bool:
-        header, settings = program.header, self._settings
-        return (header.reference, header.candidate) == (settings.reference, settings.candidate)
+
+def _run_alike(one: Program, other: Program) -> bool:
+    """Return whether two headers ask for the same targets with the same faults."""
+    left, right = one.header, other.header
+    return (left.reference, left.candidate, sorted(left.faults)) == (
+        right.reference,
+        right.candidate,
+        sorted(right.faults),
+    )

@@ -151,7 +151,7 @@ def minimize_json(
 def _lines(document: dict[str, Any], result: MinimizeResult) -> list[str]:
     operations = document["operations"]
     lines = [
-        f"{document['program']}: {operations['before']:,} operations before, {operations['after']:,} after",
+        f"{document['program']}: operations before {operations['before']:,}, after {operations['after']:,}",
         f"  signature  {document['signature']}",
         f"  took       {document['executions']:,} executions, {document['seconds']:.1f} s",
         f"  replay     {document['replay']}",

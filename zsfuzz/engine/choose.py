@@ -114,7 +114,7 @@ class Chooser(Picker):
         return self.read_of(held) if mode is MapMode.RO else self.write_of(held)
 
     def unblock(self, kind: type[Operation]) -> Operation | None:
-        """Return a step towards a state in which a kind acts; None if nothing is in its way, or now and then."""
+        """Return a step towards a state in which a kind acts; None if it does already, or now and then."""
         sketch, dice = self.sketch, self.dice
         if kind in BLOCKED_BY_REFERENCE and sketch.refs.members and dice.percent(90):
             return SPECULATIVE_PUT[dice.pick(sketch.refs.members)]

@@ -6,8 +6,12 @@ Never: files: a program that is worth keeping goes to the function `keep`, which
 Next:  changes in zsfuzz/engine/mutate.py, new programs in zsfuzz/engine/generate.py; a store in
        zsfuzz/corpus/store.py.
 
-    seeds, then:  15 of 100  a new program
-                  the rest   a mutant of the entry that was chosen least for what it gave (best of three)
+    seeds, then:  10 of 100  a new program
+                  the rest   a mutant of an entry whose features are rare and which was not chosen often
+
+Rare means: few runs have reached it until now. A state that is hard to get to is worked on until it is not
+rare any more; so a bug many steps deep is reached one step at a time (compare Boehme et al., Coverage-based
+Greybox Fuzzing as Markov Chain, CCS 2016).
 
 A program that ends in a finding is not an entry: its mutants would run into the same finding.
 """
@@ -28,21 +32,21 @@ from zsfuzz.execute.result import RunResult
 from zsfuzz.machine.geometry import geometry
 from zsfuzz.program.program import Header, Program
 
-FRESH_PERCENT = 15
-ROUNDS = 3  # entries that compete to be mutated
+FRESH_PERCENT = 10
+ROUNDS = 8  # entries that compete to be mutated
 _SMALL_CORPUS = 16  # below it, half of the programs are new ones
 _MOST_PENDING = 4096  # programs without feedback that are remembered
-_REWARD = 8  # choices that one new entry is worth to the entry it came from
+_RARITY_WEIGHT = 4  # against the times an entry was chosen
+_MOST_JUDGED = 16  # features of an entry that are looked at for the rarest
 
 
 @dataclass(slots=True)
 class _Entry:
-    """A program of the corpus. features: those it was the first to reach."""
+    """A program of the corpus. features: those it reached first. chosen: how often it was mutated."""
 
     program: Program
     features: tuple[int, ...]
     chosen: int = 0
-    found: int = 0
 
 
 class CoverageEngine:
@@ -64,7 +68,7 @@ class CoverageEngine:
         self._mutator = Mutator(self._dice, self._deck, self._settings.max_steps)
         self._keep = keep
         self._entries: list[_Entry] = []
-        self._seen: set[int] = set()
+        self._hits: dict[int, int] = {}  # feature -> runs that reached it
         self._seeds: deque[Program] = deque()
         self._pending: deque[tuple[Program, _Entry | None, bool]] = deque(maxlen=_MOST_PENDING)
         self._counts = {"generated": 0, "mutated": 0, "seeds": 0}
@@ -107,27 +111,44 @@ class CoverageEngine:
 
     def _choose_entry(self) -> _Entry:
         best = self._dice.pick(self._entries)
+        lowest = self._worn(best)
         for _ in range(ROUNDS - 1):
             rival = self._dice.pick(self._entries)
-            if rival.chosen - _REWARD * rival.found < best.chosen - _REWARD * best.found:
-                best = rival
+            worn = self._worn(rival)
+            if worn < lowest:
+                best, lowest = rival, worn
         best.chosen += 1
         return best
+
+    def _worn(self, entry: _Entry) -> int:
+        """Return how little an entry promises: how common its rarest feature is, how often it served."""
+        hits = self._hits
+        rarest = min([hits[feature] for feature in entry.features[:_MOST_JUDGED]])
+        return _RARITY_WEIGHT * rarest + entry.chosen
 
     def feedback(self, program: Program, result: RunResult) -> None:
         """Make an entry of a program that reached something new without a finding."""
         parent, seed = self._take_pending(program)
-        if result.findings or self._seen.issuperset(result.features):
-            if parent is not None and not result.findings:
-                self._perhaps_shorter(parent, program, result)
+        if result.findings:
             return
-        new = tuple([feature for feature in result.features if feature not in self._seen])
-        self._seen.update(new)
-        self._entries.append(_Entry(program, new))
-        if parent is not None:
-            parent.found += 1
-        if self._keep is not None and not seed:
-            self._keep(program)
+        new = self._count(result.features)
+        if new:
+            self._entries.append(_Entry(program, new))
+            if self._keep is not None and not seed:
+                self._keep(program)
+        elif parent is not None:
+            self._perhaps_shorter(parent, program, result)
+
+    def _count(self, features: tuple[int, ...]) -> tuple[int, ...]:
+        """Count the features of a run; return those that no run before it had."""
+        hits = self._hits
+        new = []
+        for feature in features:
+            count = hits.get(feature, 0)
+            hits[feature] = count + 1
+            if not count:
+                new.append(feature)
+        return tuple(new)
 
     def _take_pending(self, program: Program) -> tuple[_Entry | None, bool]:
         for position, (sent, parent, seed) in enumerate(self._pending):
@@ -148,7 +169,7 @@ class CoverageEngine:
 
     def statistics(self) -> Mapping[str, int]:
         """Return counts: programs by origin, entries of the corpus, features seen."""
-        return {**self._counts, "entries": len(self._entries), "features": len(self._seen)}
+        return {**self._counts, "entries": len(self._entries), "features": len(self._hits)}
 
 
 def _plain(header: Header) -> Header:

@@ -40,15 +40,15 @@ _PROGRAMS: Final = {
         h0 = malloc 3256
         h1 = malloc 100
         h2 = malloc 4096
-        write h0 0 3256 1
-        write h1 0 100 2
-        write h2 0 4096 3
-        read h0 0 3256
-        read h1 0 100
-        read h2 0 4096
+        write h0 0+3256 1
+        write h1 0+100 2
+        write h2 0+4096 3
+        read h0 0+3256
+        read h1 0+100
+        read h2 0+4096
         map h0 rw
-        write h0 10 2000 4
-        read h0 0 3256
+        write h0 10+2000 4
+        read h0 0+3256
         unmap h0
         stats
     """,
@@ -68,30 +68,30 @@ _PROGRAMS: Final = {
         h1 = malloc 2000
         h2 = malloc 2000
         h3 = malloc 2000
-        write h3 0 2000 9
+        write h3 0+2000 9
         free h0
         free h2
         shrink count
         compact
-        read h3 0 2000
+        read h3 0+2000
         shrink scan
         run_work
         trim
     """,
     "pages are isolated, migrated and put back": """
         h0 = malloc 3256
-        write h0 0 3256 5
+        write h0 0+3256 5
         p0 = isolate h0.0
         p1 = isolate h0.2
         putback p0
         migrate p1 sync
         migrate h0.1 h0.3 async
-        read h0 0 3256
+        read h0 0+3256
         compact_zone 0..256 sync
-        read h0 0 3256
+        read h0 0+3256
     """,
     "pools are made and unmade": """
-        z1 = create_pool
+        create_pool z1
         h0 = malloc 500 z1
         free h0
         run_work

@@ -41,6 +41,10 @@ class ObjectContent:
         self._bytes[offset : offset + len(data)] = data
         self._known[offset : offset + len(data)] = b"\x01" * len(data)
 
+    def forget(self) -> None:
+        """A write-only mapping leaves bytes that were not written undefined."""
+        self._known = bytearray(len(self._known))
+
     def difference(self, offset: int, data: bytes) -> int:
         """Return the offset of the first known byte that differs, -1 if none does."""
         if not self._known:

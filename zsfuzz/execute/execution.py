@@ -238,6 +238,10 @@ class Execution:
         page: int = self._both("component_page", name.slot, name.index)
         return page
 
+    def _is_online(self, page: int) -> bool:
+        buddy = self.reference.machine.buddy
+        return buddy.section_online(buddy.page_to_pfn(page))
+
     # -- objects
 
     def _malloc(self, step: ops.Malloc) -> object:
@@ -265,6 +269,8 @@ class Execution:
         self.contract.mapped = step.slot
         self.contract.mapped_writable = step.mode is not ops.MapMode.RO
         self.contract.mapped_readable = step.mode is not ops.MapMode.WO
+        if not self.contract.mapped_readable:
+            content.forget()
         return 0
 
     def _unmap(self, step: ops.Unmap) -> object:
@@ -360,7 +366,7 @@ class Execution:
         if step.page_slot in self.contract.page_slots:
             return _NO_OP
         page = self._page(step.page)
-        if not page or not self.judge.may_isolate(page):
+        if not page or not self._is_online(page):
             return _NO_OP
         outcome = self._both("isolate", step.page_slot, page)
         if outcome == 0:
@@ -369,7 +375,7 @@ class Execution:
 
     def _migrate(self, step: ops.Migrate) -> object:
         pages = list(dict.fromkeys(page for page in map(self._page, step.pages) if page))
-        pages = [page for page in pages if self.judge.may_isolate(page)]
+        pages = [page for page in pages if self._is_online(page)]
         if not pages:
             return _NO_OP
         outcome = self._both("migrate", pages, step.mode)
@@ -401,7 +407,7 @@ class Execution:
 
     def _poison(self, step: ops.Poison) -> object:
         page = self._page(step.page)
-        if not page or self.contract.page_slots:
+        if not page or not self._is_online(page) or self.contract.page_slots:
             return _NO_OP
         return self._both("poison", page, step.kind)
 

@@ -255,5 +255,5 @@ class Inspection:
                 self._must(
                     count + frames == wanted + poisoned, "I6 reference count", "_refcount", count, frames, wanted, poisoned
                 )
-                if not head & PAGE_OFFSET == PAGE_OFFSET:
+                if head < PAGE_OFFSET:
                     self._fail("I9 stale head", "compound_head", f"head {head:#x} is no kernel address")

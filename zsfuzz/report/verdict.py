@@ -72,4 +72,4 @@ def _headline(verdict: Verdict) -> str:
 
 
 def _operations(verdict: Verdict) -> str:
-    return f"{verdict.result.operations:,} operations, {verdict.result.no_ops:,} no-ops"
+    return f"operations {verdict.result.operations:,}, no-ops {verdict.result.no_ops:,}"

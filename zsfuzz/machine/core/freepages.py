@@ -56,7 +56,8 @@ class FreeScanner:
             elif self.strict:
                 break
             self.pfn += self.stride
-            self.cursor.give_up(self.pfn)
+            if self.stride > 1:
+                self.cursor.give_up(self.pfn)
         self.unlock()
         self.pfn = min(self.pfn, self.end)
         if self.strict and self.pfn < self.end:
@@ -121,21 +122,16 @@ def split_map_pages(core: Core, head: int) -> int:
     here and would hand a poisoned page out; it stays out of the list, and of the buddy allocator.
     """
     m, buddy = core.m, core.buddy
-    blocks = [(page, m.load(page + PG_PRIVATE)) for page in core.pages_on(head)]
-    pages_count = 0
     split: list[int] = []
-    for page, order in blocks:
+    for page in core.each_page(head):
+        order = m.load(page + PG_PRIVATE)
         core.d.core_unlink(page)
         buddy.prep_taken(buddy.page_to_pfn(page), order)
-        for number in range(1 << order):
-            member = page + number * STRUCT_PAGE_SIZE
-            if core.d.PageHWPoison(member):
-                continue
-            split.append(member)
-            pages_count += 1
+        members = range(page, page + (STRUCT_PAGE_SIZE << order), STRUCT_PAGE_SIZE)
+        split += [member for member in members if not core.d.PageHWPoison(member)]
     for page in split:
         core.link(page, head)
-    return pages_count
+    return len(split)
 
 
 def release_freepages(core: Core, head: int) -> int:
@@ -210,8 +206,7 @@ def isolate_freepages(core: Core, cc: CompactControl) -> None:
         block_start -= buddy.pageblock_pages
         isolate_start = block_start
     cc.free_pfn = isolate_start
-    taken = cc.nr_freepages
-    cc.nr_freepages -= taken - split_map_pages(core, cc.freepages)
+    cc.nr_freepages = split_map_pages(core, cc.freepages)
 
 
 def suitable_migration_target(core: Core, page: int) -> bool:

@@ -1,0 +1,439 @@
+"""The baseline: Hypothesis drives the same two targets through the same executor.
+
+In:    headers to choose from, the cadence of the full comparison.
+Out:   AllocatorMachine, run by run_baseline(); what it did in a Session.
+Never: a comparison of its own: perform(), check_everything() and finish() of zsfuzz/execute/execution.py are what
+       the fuzz loop runs, at the same cadence in steps.
+Next:  the weights of the rules in bench/weights.py; who measures: bench/loop.py.
+
+It is given every advantage a user could give it: slots are drawn among those that are live, rules that make no
+sense have preconditions, a machine is put back instead of being made, nothing is printed, saved, shrunk or timed.
+
+    one example = one program:   boot (a header) | rule, rule, ... | teardown: finish()
+
+A program that parts (an expected difference lets the designs go on differently) ends there in the fuzz loop; here
+the example goes on with a new one, so that no step is lost.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from bench.weights import WEIGHTS
+from zsfuzz.engine.profile import class_table
+from zsfuzz.engine.vocabulary import BYSTANDER_SLOTS, MAP_MODES, MODES, PAGE_SLOTS, POOLS, REF_SLOTS, SLOTS
+from zsfuzz.execute.execution import Execution
+from zsfuzz.execute.runner import machine_config
+from zsfuzz.execute.side import Side
+from zsfuzz.machine.geometry import geometry
+from zsfuzz.machine.machine import MachineConfig
+from zsfuzz.program import ops
+from zsfuzz.program.program import Header, Program
+from zsfuzz.target.registry import resolve_pair
+
+_NO_STEPS = (ops.Malloc(SLOTS - 1, 1),)  # of a program that asks for the heap of all slots
+
+
+class Session:
+    """What all examples of a block share: the pairs of machines, and the count of what was done."""
+
+    def __init__(self, reference: str, candidate: str, cadence: int) -> None:
+        self.cadence = cadence
+        self.headers: tuple[Header, ...] = (Header(),)
+        self._classes = resolve_pair(reference, candidate)
+        self._pairs: dict[MachineConfig, tuple[Side, Side]] = {}
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a new block."""
+        self.programs: list[Program] = []
+        self.effective: Counter[type[ops.Operation]] = Counter()
+        self.checks: Counter[str] = Counter()
+        self.no_ops = 0
+
+    def prepare(self, headers: Sequence[Header]) -> None:
+        """Set the headers that examples draw from, and make their machines."""
+        self.headers = tuple(headers)
+        for header in self.headers:
+            self.pair(header)
+
+    def pair(self, header: Header) -> tuple[Side, Side]:
+        """Return two sides in the state after boot."""
+        config = machine_config(Program(header, _NO_STEPS))
+        pair = self._pairs.get(config)
+        if pair is None:
+            reference, candidate = self._classes
+            pair = (Side("reference", reference, config), Side("candidate", candidate, config))
+            self._pairs[config] = pair
+        for side in pair:
+            side.reset()
+        return pair
+
+    def ended(self, header: Header, steps: list[ops.Operation], execution: Execution) -> None:
+        """Take in a program that was finished."""
+        self.programs.append(Program(header, tuple(steps)))
+        self.checks.update(execution.result(()).checks)
+
+
+def run_baseline(session: Session, examples: int, steps: int, random_seed: int) -> None:
+    """Run one block. Errors: whatever an oracle raises, as Hypothesis re-raises it."""
+    factory: Callable[[], AllocatorMachine] = seed(random_seed)(lambda: AllocatorMachine(session))
+    run_state_machine_as_test(
+        factory,  # type: ignore[arg-type]  # any callable that returns a machine, says its documentation
+        settings=baseline_settings(examples, steps),
+    )
+
+
+def baseline_settings(examples: int, steps: int) -> settings:
+    """Return Hypothesis' settings: generation, and nothing that costs time beside it."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate,),
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+_PICK = st.integers(0, 255)  # taken modulo what there is to pick from: each pick finds something
+_MODE = st.sampled_from(MODES)
+
+
+def _free_hands(self: AllocatorMachine) -> bool:
+    return self.execution.contract.mapped is None
+
+
+def _holds_map(self: AllocatorMachine) -> bool:
+    return self.execution.contract.mapped is not None
+
+
+def _has_objects(self: AllocatorMachine) -> bool:
+    return _free_hands(self) and bool(self.execution.contract.objects)
+
+
+def _has_room(self: AllocatorMachine) -> bool:
+    return _free_hands(self) and len(self.execution.contract.objects) < self.live_cap
+
+
+def _has_isolated(self: AllocatorMachine) -> bool:
+    return _free_hands(self) and bool(self.execution.contract.page_slots)
+
+
+def _has_references(self: AllocatorMachine) -> bool:
+    return _free_hands(self) and bool(self.execution.contract.references)
+
+
+def _has_bystanders(self: AllocatorMachine) -> bool:
+    return _free_hands(self) and bool(self.execution.contract.bystanders)
+
+
+def _has_no_references(self: AllocatorMachine) -> bool:
+    return _free_hands(self) and not self.execution.contract.references
+
+
+def _moves_alone(self: AllocatorMachine) -> bool:
+    """Neither a reference nor an isolated page is in the way."""
+    return _has_no_references(self) and not self.execution.contract.page_slots
+
+
+class AllocatorMachine(RuleBasedStateMachine):
+    """One rule an operation."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.live_cap = 0
+        self._booted = False
+
+    @initialize(number=_PICK, live_cap=st.integers(6, 40))
+    def boot(self, number: int, live_cap: int) -> None:
+        """Choose a header and put its two machines into the state after boot."""
+        self.live_cap = live_cap
+        self.header = self.session.headers[number % len(self.session.headers)]
+        self._begin()
+
+    def _begin(self) -> None:
+        sides = self.session.pair(self.header)
+        shape = geometry(self.header.geometry)
+        self.memory_pages = sides[0].machine.buddy.pages_count
+        self.section_pages = shape.section_pages
+        self.classes = class_table(self.header.geometry)
+        self.steps: list[ops.Operation] = []
+        self.execution = Execution(Program(self.header, ()), sides, self.session.cadence, None)
+        self._booted = True
+
+    def _end(self) -> None:
+        self.execution.finish()
+        self._booted = False
+        self.session.ended(self.header, self.steps, self.execution)
+
+    def teardown(self) -> None:
+        """Compare everything, give everything back, compare what is left."""
+        if self._booted:
+            self._end()
+
+    def do(self, operation: ops.Operation) -> None:
+        """Perform one operation with its checks, as the fuzz loop does."""
+        execution, session = self.execution, self.session
+        self.steps.append(operation)
+        if not execution.perform(operation):
+            session.no_ops += 1
+        else:
+            session.effective[type(operation)] += 1
+            if len(self.steps) % session.cadence == 0 and not execution.judge.parted:
+                execution.check_everything()
+        if execution.judge.parted:
+            self._end()
+            self._begin()
+
+    # -- arguments
+
+    def _slot(self, pick: int) -> int:
+        live = list(self.execution.contract.objects)
+        return live[pick % len(live)] if live else pick % SLOTS
+
+    def _page(self, pick: int) -> ops.PageName:
+        """An isolated page, a component of a live object, or any page."""
+        contract = self.execution.contract
+        choice, pick = pick % 8, pick // 8
+        if choice < 3 and contract.page_slots:
+            isolated = list(contract.page_slots)
+            return ops.IsolatedPage(isolated[pick % len(isolated)])
+        if choice < 7 and contract.objects:
+            return ops.Component(self._slot(pick), pick % 4)
+        return ops.Pfn(pick * 8 % self.memory_pages)
+
+    def _range(self, start: int, length: int) -> tuple[int, int]:
+        start %= self.memory_pages
+        return start, min(start + length, self.memory_pages)
+
+    def _section(self, pick: int) -> tuple[int, int]:
+        start = pick % (self.memory_pages // self.section_pages) * self.section_pages
+        return start, start + self.section_pages
+
+    # -- objects
+
+    @precondition(_has_room)
+    @rule(slot=st.integers(0, SLOTS - 1), size=_PICK, gfp=st.sampled_from(ops.Gfp), pool=_PICK)
+    def malloc(self, slot: int, size: int, gfp: ops.Gfp, pool: int) -> None:
+        """zs_malloc() into a slot that is free, of a size that fills its class."""
+        objects, pools = self.execution.contract.objects, list(self.execution.contract.pools)
+        while slot in objects:
+            slot = (slot + 1) % SLOTS
+        served = self.classes[size % len(self.classes)]
+        request = served.size_bytes - (0 if served.huge else 8)
+        self.do(ops.Malloc(slot, request, gfp, pools[pool % len(pools)] if pools else 0))
+
+    @precondition(_has_objects)
+    @rule(pick=_PICK)
+    def free(self, pick: int) -> None:
+        """zs_free()."""
+        self.do(ops.Free(self._slot(pick)))
+
+    @precondition(_has_objects)
+    @rule(pick=_PICK, mode=st.sampled_from(MAP_MODES))
+    def map(self, pick: int, mode: ops.MapMode) -> None:
+        """zs_map_object()."""
+        self.do(ops.Map(self._slot(pick), mode))
+
+    @precondition(_holds_map)
+    @rule()
+    def unmap(self) -> None:
+        """zs_unmap_object()."""
+        self.do(ops.Unmap(self.execution.contract.mapped or 0))
+
+    @precondition(lambda self: bool(self.execution.contract.objects))
+    @rule(pick=_PICK, offset=st.integers(0, 4095), length=st.integers(1, 4096), number=_PICK)
+    def write(self, pick: int, offset: int, length: int, number: int) -> None:
+        """A store through a map."""
+        slot = self._held_or(pick)
+        size = self.execution.contract.objects[slot].size
+        self.do(ops.Write(slot, offset % size, length, number))
+
+    @precondition(lambda self: bool(self.execution.contract.objects))
+    @rule(pick=_PICK, offset=st.integers(0, 4095), length=st.integers(1, 4096))
+    def read(self, pick: int, offset: int, length: int) -> None:
+        """A load through a map."""
+        slot = self._held_or(pick)
+        size = self.execution.contract.objects[slot].size
+        self.do(ops.Read(slot, offset % size, length))
+
+    def _held_or(self, pick: int) -> int:
+        held = self.execution.contract.mapped
+        return self._slot(pick) if held is None else held
+
+    # -- pools
+
+    @precondition(_free_hands)
+    @rule(pool=_PICK)
+    def compact(self, pool: int) -> None:
+        """zs_compact()."""
+        self.do(ops.Compact(self._pool(pool)))
+
+    @precondition(_free_hands)
+    @rule(kind=st.sampled_from(ops.ShrinkKind), pool=_PICK)
+    def shrink(self, kind: ops.ShrinkKind, pool: int) -> None:
+        """The pool's shrinker."""
+        self.do(ops.Shrink(kind, self._pool(pool)))
+
+    @precondition(_free_hands)
+    @rule(pool=_PICK)
+    def stats(self, pool: int) -> None:
+        """The statistics."""
+        self.do(ops.Stats(self._pool(pool)))
+
+    @precondition(_free_hands)
+    @rule(pool=_PICK)
+    def huge_class_size(self, pool: int) -> None:
+        """zs_huge_class_size()."""
+        self.do(ops.HugeClassSize(self._pool(pool)))
+
+    @precondition(lambda self: _has_no_references(self) and len(self.execution.contract.pools) < POOLS)
+    @rule()
+    def create_pool(self) -> None:
+        """zs_create_pool() of the first pool that is not there."""
+        pools = self.execution.contract.pools
+        self.do(ops.CreatePool(next(pool for pool in range(POOLS) if pool not in pools)))
+
+    @precondition(lambda self: _moves_alone(self) and bool(self._idle_pools()))
+    @rule(pick=_PICK)
+    def destroy_pool(self, pick: int) -> None:
+        """zs_destroy_pool() of one that is empty."""
+        idle = self._idle_pools()
+        self.do(ops.DestroyPool(idle[pick % len(idle)]))
+
+    def _idle_pools(self) -> list[int]:
+        contract = self.execution.contract
+        return [pool for pool in contract.pools if not contract.objects_in(pool)]
+
+    def _pool(self, pick: int) -> int:
+        pools = list(self.execution.contract.pools)
+        return pools[pick % len(pools)] if pools else 0
+
+    # -- pages
+
+    @precondition(_free_hands)
+    @rule(page_slot=st.integers(0, PAGE_SLOTS - 1), pick=_PICK, index=st.integers(0, 3))
+    def isolate(self, page_slot: int, pick: int, index: int) -> None:
+        """isolate_movable_page()."""
+        page_slots = self.execution.contract.page_slots
+        while page_slot in page_slots and len(page_slots) < PAGE_SLOTS:
+            page_slot = (page_slot + 1) % PAGE_SLOTS
+        self.do(ops.Isolate(page_slot, ops.Component(self._slot(pick), index)))
+
+    @precondition(_has_isolated)
+    @rule(pick=_PICK)
+    def putback(self, pick: int) -> None:
+        """putback_movable_pages()."""
+        isolated = list(self.execution.contract.page_slots)
+        self.do(ops.Putback(isolated[pick % len(isolated)]))
+
+    @precondition(lambda self: _has_objects(self) or _has_isolated(self))
+    @rule(picks=st.lists(st.integers(0, 511), min_size=1, max_size=3), mode=_MODE)
+    def migrate(self, picks: list[int], mode: ops.MigrateMode) -> None:
+        """migrate_pages() of a short list."""
+        self.do(ops.Migrate(tuple([self._page(pick) for pick in picks]), mode))
+
+    @precondition(_free_hands)
+    @rule(ref_slot=st.integers(0, REF_SLOTS - 1), pick=st.integers(0, 511))
+    def speculative_get(self, ref_slot: int, pick: int) -> None:
+        """A reference as a PFN walker takes it."""
+        references = self.execution.contract.references
+        while ref_slot in references and len(references) < REF_SLOTS:
+            ref_slot = (ref_slot + 1) % REF_SLOTS
+        self.do(ops.SpeculativeGet(ref_slot, self._page(pick)))
+
+    @precondition(_has_references)
+    @rule(pick=_PICK)
+    def speculative_put(self, pick: int) -> None:
+        """Drop a reference."""
+        references = list(self.execution.contract.references)
+        self.do(ops.SpeculativePut(references[pick % len(references)]))
+
+    @precondition(_moves_alone)
+    @rule(pick=st.integers(0, 511), kind=st.sampled_from(ops.PoisonKind))
+    def poison(self, pick: int, kind: ops.PoisonKind) -> None:
+        """A memory error."""
+        self.do(ops.Poison(self._page(pick), kind))
+
+    # -- ranges
+
+    @precondition(_free_hands)
+    @rule(scanner=st.sampled_from(ops.Scanner), start=_PICK, length=st.integers(4, 64))
+    def scan(self, scanner: ops.Scanner, start: int, length: int) -> None:
+        """One PFN scanner."""
+        self.do(ops.Scan(scanner, *self._range(start, length)))
+
+    @precondition(_has_no_references)
+    @rule(start=_PICK, length=st.integers(4, 64), mode=_MODE)
+    def compact_zone(self, start: int, length: int, mode: ops.MigrateMode) -> None:
+        """The two compaction scanners."""
+        self.do(ops.CompactZone(*self._range(start, length), mode))
+
+    @precondition(_has_no_references)
+    @rule(start=_PICK, length=st.integers(1, 16))
+    def contig(self, start: int, length: int) -> None:
+        """alloc_contig_range()."""
+        self.do(ops.Contig(*self._range(start, length)))
+
+    @precondition(_moves_alone)
+    @rule(pick=_PICK)
+    def offline(self, pick: int) -> None:
+        """offline_pages() of a section."""
+        self.do(ops.Offline(*self._section(pick)))
+
+    @precondition(_free_hands)
+    @rule(pick=_PICK)
+    def online(self, pick: int) -> None:
+        """online_pages() of a section."""
+        self.do(ops.Online(*self._section(pick)))
+
+    # -- the rest
+
+    @precondition(_free_hands)
+    @rule(slot=st.integers(0, BYSTANDER_SLOTS - 1), kind=st.sampled_from(ops.BystanderKind), order=st.integers(0, 3))
+    def bystander(self, slot: int, kind: ops.BystanderKind, order: int) -> None:
+        """A page of somebody else."""
+        taken = self.execution.contract.bystanders
+        while slot in taken and len(taken) < BYSTANDER_SLOTS:
+            slot = (slot + 1) % BYSTANDER_SLOTS
+        self.do(ops.Bystander(slot, kind, order))
+
+    @precondition(_has_bystanders)
+    @rule(pick=_PICK)
+    def drop_bystander(self, pick: int) -> None:
+        """Free a bystander."""
+        taken = list(self.execution.contract.bystanders)
+        self.do(ops.DropBystander(taken[pick % len(taken)]))
+
+    @precondition(_free_hands)
+    @rule(
+        operation=st.sampled_from(ops.FailOperation), what=st.sampled_from(ops.FailWhat), ordinal=st.integers(0, 3)
+    )
+    def fail(self, operation: ops.FailOperation, what: ops.FailWhat, ordinal: int) -> None:
+        """A failure of a later allocation."""
+        self.do(ops.Fail(operation, what, ordinal))
+
+    @precondition(_free_hands)
+    @rule()
+    def run_work(self) -> None:
+        """The deferred worker."""
+        self.do(ops.RunWork())
+
+    @precondition(_free_hands)
+    @rule()
+    def trim(self) -> None:
+        """Everything that gives memory back."""
+        self.do(ops.Trim())
+
+
+for _name, _weight in WEIGHTS.items():
+    for _number in range(1, _weight):
+        # A further name of the same rule: Hypothesis picks among the names, each as often as any other.
+        setattr(AllocatorMachine, f"{_name}_{_number}", getattr(AllocatorMachine, _name))

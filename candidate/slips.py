@@ -1,0 +1,157 @@
+"""Slips: ordinary bugs of a conversion, planted to measure the fuzzer. No hazard names them.
+
+In:    the target of this package.
+Out:   SLIPS, one Fault each.
+Never: two bugs in one fault.
+Next:  the hazards of the design: candidate/hazards.py; the catalogue: candidate/faults.py.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from candidate.allocator import Candidate
+from candidate.layout import POOL_ISOLATED_PAGES
+from zsfuzz.target.fault import Fault
+
+
+class OffsetFormula(Candidate):
+    """The distance from the last object's start, taken for the distance to the next one's."""
+
+    def first_obj_offset(self, size: int, index: int) -> int:
+        return index * self.k.page_size % size
+
+
+class ForgetLastPage(Candidate):
+    """The loop of the destructor ends one page early."""
+
+    def zspage_destructor(self, zspage: int) -> None:
+        self.set_nth_page(zspage, len(self.zspage_pages(zspage)) - 1, 0)
+        super().zspage_destructor(zspage)
+
+
+class AlwaysFirstPage(Candidate):
+    """A migrated page takes the place of the first one."""
+
+    def replace_sub_page(self, zspage: int, newpage: int, page: int) -> None:
+        self.set_nth_page(zspage, 0, newpage)
+
+
+class NoFreeze(Candidate):
+    """Heads change while others may hold references."""
+
+    def freeze_zspage(self, zspage: int, references: int) -> bool:
+        return True
+
+    def unfreeze_zspage(self, zspage: int, references: int) -> None:
+        pass
+
+
+class FreeAtOnce(Candidate):
+    """The owner frees a zspage whatever its count is."""
+
+    def put_zspage(self, zspage: int) -> None:
+        self.d.put_page_testzero(zspage)
+        self.zspage_destructor(zspage)
+
+
+class StaleClass(Candidate):
+    """The class is not written into the packed word."""
+
+    def set_zspage_mapping(self, zspage: int, class_index: int, fullness: int) -> None:
+        super().set_zspage_mapping(zspage, self.zspage_class_index(zspage), fullness)
+
+
+class NeverFull(Candidate):
+    """Compaction takes a zspage for full one object late."""
+
+    def zspage_full(self, class_: int, zspage: int) -> bool:
+        return self.get_zspage_inuse(zspage) > self.objs_per_zspage(class_)
+
+
+class AlwaysInFront(Candidate):
+    """A zspage goes to the front of its list, whatever the first one holds."""
+
+    def insert_zspage(self, class_: int, zspage: int, fullness: int) -> None:
+        self.zs_stat_inc(class_, fullness, 1)
+        self.k.list_add(zspage + self.LIST, self.list_of(class_, fullness))
+
+
+class IsolatedStaysListed(Candidate):
+    """The first isolation counts, and leaves the zspage on its list."""
+
+    def isolate_from_list(self, pool: int, class_: int, zspage: int) -> None:
+        if self.is_listed(zspage) and not self.is_zspage_isolated(zspage):
+            self.k.atomic_add(pool + POOL_ISOLATED_PAGES, 1)
+
+
+class NobodyCleansUp(Candidate):
+    """An empty zspage that comes back from the core is listed, and no work is scheduled."""
+
+    def putback_zspage_deferred(self, pool: int, class_: int, zspage: int) -> None:
+        self.putback_zspage(class_, zspage)
+
+
+class ForgetZone(Candidate):
+    """A migration to another zone is not counted."""
+
+    def finish_migration(self, pool: int, class_: int, zspage: int, newpage: int, page: int) -> None:
+        self.end_isolation(pool, class_, zspage)
+
+
+class SkipFirstHandle(Candidate):
+    """The handle of the first object in a migrated page keeps the old place."""
+
+    def move_handles(self, class_: int, zspage: int, newpage: int, page: int, offset: int) -> None:
+        super().move_handles(class_, zspage, newpage, page, offset + self.class_size(class_))
+
+
+class HugeHeader(Candidate):
+    """The header of a huge object is looked for in its frame, where its data are."""
+
+    def obj_to_head(self, class_: int, zspage: int, slot: int) -> int:
+        return self.k.load(slot)
+
+
+class ForgetStatOnFailure(Candidate):
+    """The error path of alloc_zspage() leaves NR_ZSPAGES counted."""
+
+    def free_zspage_pages(self, zspage: int) -> None:
+        for page in self.zspage_pages(zspage):
+            self.mod_nr_zspages(page, 1)
+        super().free_zspage_pages(zspage)
+
+
+class FirstPageFirst(Candidate):
+    """The error path of alloc_zspage() gives the pages back in the other order."""
+
+    def free_zspage_pages(self, zspage: int) -> None:
+        for index, page in enumerate(self.zspage_pages(zspage)):
+            self.set_nth_page(zspage, index, 0)
+            self.mod_nr_zspages(page, -1)
+            self.d.free_page(page)
+
+
+def _slip(
+    id: str, mechanism: str, oracle: str, override: type[Candidate], *, concurrent: bool = False
+) -> Fault:
+    return Fault(id, "candidate", "generic", mechanism, concurrent, oracle, override)
+
+
+SLIPS: Final = (
+    _slip("C-offset", "wrong formula for the first object's offset", "divergence", OffsetFormula),
+    _slip("C-destructor", "the last page of a zspage is never freed", "divergence", ForgetLastPage),
+    _slip("C-pages-index", "a migrated page takes the first place", "bug", AlwaysFirstPage),
+    _slip("C-freeze", "heads change under references", "invariant I6", NoFreeze, concurrent=True),
+    _slip("C-put-owner", "a referenced zspage is freed", "invariant I6", FreeAtOnce),
+    _slip("C-class", "the packed word keeps class 0", "divergence", StaleClass),
+    _slip("C-full", "off by one in zspage_full()", "memory", NeverFull),
+    _slip("C-list-order", "insert_zspage() ignores how full the first one is", "divergence", AlwaysInFront),
+    _slip("C-isolated-list", "an isolated zspage stays on its list", "divergence", IsolatedStaysListed),
+    _slip("C-deferred", "nobody frees what came back empty", "divergence", NobodyCleansUp),
+    _slip("C-zone", "NR_ZSPAGES stays in the old zone", "divergence", ForgetZone),
+    _slip("C-handle", "a handle still names the old page", "invariant I1", SkipFirstHandle),
+    _slip("C-huge-header", "a huge object's data are read as its header", "memory", HugeHeader),
+    _slip("C-fail-stat", "a failed malloc leaves NR_ZSPAGES counted", "divergence", ForgetStatOnFailure),
+    _slip("C-fail-order", "a failed malloc frees in the wrong order", "divergence", FirstPageFirst),
+)

@@ -202,17 +202,18 @@ class MemdescRules(Descriptor):
     # -- K10: exchange
 
     def memdesc_detach(self, page: int) -> None:
-        """K10. clear_compound_head() for a page that leaves its memdesc while the core has it isolated.
+        """K10. clear_compound_head() for a page that leaves its memdesc, exchanged or freed.
 
         The page then reads as a movable page whose owner let it go: what __ClearPageMovable() leaves behind
-        in 5.10. Errors: VM_BUG_ON for a page that is no memdesc tail or is not locked.
+        in 5.10. Errors: VM_BUG_ON for a page that is no memdesc tail, or that is not locked while somebody can
+        still have a reference on its memdesc.
         """
         memdesc = self.page_memdesc(page)
         if not memdesc:
             self.m.BUG(
                 "VM_BUG_ON !PageTail", "memdesc_detach", "memdesc_detach() of a page without a memdesc"
             )
-        if not self.PageLocked(page):
+        if not self.PageLocked(page) and self.page_ref_count(memdesc):
             self.m.BUG("VM_BUG_ON !PageLocked", "memdesc_detach", "memdesc_detach() of an unlocked page")
         self._store(page + PG_MAPPING, self._load(memdesc + PG_MAPPING) & PAGE_MAPPING_MOVABLE)
         self._store(page + PG_COMPOUND_HEAD, 0)

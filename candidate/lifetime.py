@@ -36,6 +36,7 @@ from candidate.layout import (
 )
 from candidate.objects import Objects
 from zsfuzz.machine.layout import (
+    GFP_MOVABLE,
     MASK32,
     NR_ZSPAGES,
     PAGE_MAPPING_FLAGS,
@@ -132,6 +133,7 @@ class Lifetime(Objects):
 
     def alloc_zspage_pages(self, class_: int, zspage: int, gfp: int) -> bool:
         """Allocate the pages of a zspage, none attached yet; on failure give back those it got (H18)."""
+        gfp = self.page_gfp(gfp)
         for index in range(self.pages_per_zspage(class_)):
             page = self.k.alloc_page(gfp)
             if not page:
@@ -140,6 +142,10 @@ class Lifetime(Objects):
             self.mod_nr_zspages(page, 1)
             self.set_nth_page(zspage, index, page)
         return True
+
+    def page_gfp(self, gfp: int) -> int:
+        """Return the mask for component pages: they are not movable without CONFIG_COMPACTION (694d6b99923e)."""
+        return gfp if self.k.compaction_enabled else gfp & ~GFP_MOVABLE
 
     def free_zspage_pages(self, zspage: int) -> None:
         """Give back the pages of a zspage that was never published, last one first."""
@@ -230,8 +236,11 @@ class Lifetime(Objects):
         self.cache_free_zspage(zspage)
 
     def detach_freed_page(self, page: int) -> None:
-        """Turn a component page into an ordinary one (H17), then give its frame back."""
-        self.clear_compound_head(page)
+        """Turn a component page into an ordinary one (H17), then give its frame back.
+
+        A frame that a memory error pinned stays, and reads as a released movable page like an exchanged one (H20).
+        """
+        self.memdesc_rules().memdesc_detach(page)
         self.d.free_page(page)
 
     def kick_deferred_free(self, pool: int) -> None:

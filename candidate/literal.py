@@ -30,3 +30,8 @@ class Literal(Candidate):
     def detach_exchanged_page(self, zspage: int, page: int) -> None:
         """Without memdesc_detach() all there is to do is to clear the one word."""
         self.clear_compound_head(page)
+
+    def detach_freed_page(self, page: int) -> None:
+        """As for an exchanged page; then the frame goes back."""
+        self.clear_compound_head(page)
+        self.d.free_page(page)

@@ -18,9 +18,9 @@ from candidate.layout import (
     POOL_SIZE_CLASS,
 )
 from candidate.pool import Pool
-from zsfuzz.machine.layout import PG_COMPOUND_HEAD, VMEMMAP_START
+from zsfuzz.machine.layout import KPF_COMPOUND_TAIL, PG_COMPOUND_HEAD, VMEMMAP_START
 from zsfuzz.policy.size_class import OBJ_TAG_BITS, SizeClass
-from zsfuzz.target.protocol import ZspageView
+from zsfuzz.target.protocol import Shown, ZspageView
 
 
 class Views(Pool):
@@ -101,3 +101,7 @@ class Views(Pool):
     def lock_words(self, pool: int) -> tuple[tuple[str, int], ...]:
         """Return the locks of a pool's size classes."""
         return tuple((CLASS_LOCK_NAME, class_ + CLASS_LOCK) for class_ in self.classes_of(pool))
+
+    def shown_to_scanners(self, view: ZspageView, index: int) -> Shown:
+        """Return what a tail without a head shows: no map count, KPF_COMPOUND_TAIL, no flag of its own."""
+        return Shown(0, 1 << KPF_COMPOUND_TAIL)

@@ -153,10 +153,10 @@ def test_scanners_are_shown_what_the_struct_page_words_say() -> None:
         view = world.view(world.malloc(size))
         for index, page in enumerate(view.pages):
             shown = world.zs.shown_to_scanners(view, index)
-            assert shown.count == world.d.page_mapcount(page)
+            assert shown.kpagecount == world.d.page_mapcount(page)
             flags = (
                 world.d.page_mapped(page) << KPF_MMAP
                 | world.d.PagePrivate(page) << KPF_PRIVATE
                 | world.d.PageOwnerPriv1(page) << KPF_OWNER_PRIVATE
             )
-            assert shown.flags == flags
+            assert shown.kpageflags == flags

@@ -99,6 +99,10 @@ class Execution:
             findings = (finding_of_exception(error, ("reference", "candidate")[self._active], self._step),)
         if self._observer is not None:
             self._show_pages()
+        return self.result(findings)
+
+    def result(self, findings: tuple[Finding, ...]) -> RunResult:
+        """Return what was done so far. For callers that bring their own loop; run() returns it too."""
         self._counts["locks"] = sum(side.machine.locks.acquired_count for side in self.sides)
         return RunResult(
             findings=findings,

@@ -242,6 +242,7 @@ class Machine:
         """Put a snapshot back."""
         self.memory.restore(saved)
         self.locks.held.clear()
+        self.locks.acquired_count = 0
         self.failure.disarm()
 
 

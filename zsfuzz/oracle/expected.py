@@ -13,6 +13,9 @@ D2 kpageflags: likewise the bits that come from the design: PRIVATE on the first
 D3 speculative reference: a reference taken on a page pins that page in the reference and the whole zspage in the
    candidate; when such a zspage is freed, or the page migrated away, different frames stay allocated. The frames are
    predicted exactly; from there on placements may differ, so the run goes straight to its drain.
+D4 refused exchange: while such a reference is held the candidate refuses to migrate any page of that zspage, since a
+   head may not change under a reference; the reference migrates. The rule predicts how many more pages fail to move,
+   and the run goes straight to its drain.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ RULES: Final = {
     "D1": "kpagecount of a zspage's page: offset + 1 against 0",
     "D2": "kpageflags of a zspage's page: PRIVATE, OWNER_PRIVATE, MMAP against COMPOUND_TAIL",
     "D3": "frames withheld by a speculative reference: the page against the zspage",
+    "D4": "migration refused while a speculative reference is held on the zspage",
 }
 
 
@@ -67,6 +71,8 @@ class ExpectedDifferences:
         self, judge: Judge, action: str, arguments: tuple[Any, ...], reference: object, candidate: object
     ) -> bool:
         """Return whether a rule predicts every part on which two outcomes differ."""
+        if action == "migrate":
+            return self._explains_refusal(judge, arguments[0], reference, candidate)
         if action != "scan" or arguments[0] not in (Scanner.KPAGECOUNT, Scanner.KPAGEFLAGS):
             return False
         if not isinstance(reference, tuple) or not isinstance(candidate, tuple) or len(reference) != len(candidate):
@@ -77,6 +83,25 @@ class ExpectedDifferences:
             one == other or self.explains_page_view(judge, name, start + number, one, other)
             for number, (one, other) in enumerate(zip(reference, candidate, strict=True))
         )
+
+    def _explains_refusal(self, judge: Judge, pages: list[int], reference: object, candidate: object) -> bool:
+        """Return whether D4 predicts how many more pages the candidate failed to move."""
+        target, d = judge.candidate.target, judge.candidate.d
+        held = [head for _, head in judge.candidate.references.values()]
+        refused = [
+            page
+            for page in pages
+            if target.page_owner(page) and d.compound_head(page) in held
+        ]
+        match reference, candidate:
+            case ((int(failed), rest), (int(failed_too), rest_too)) if refused and rest == rest_too:
+                explained = failed_too - failed == len(refused)
+            case _:
+                explained = False
+        if explained:
+            self._uses["D4"] += 1
+            judge.part("D4")
+        return explained
 
     def parting_rule(self, judge: Judge) -> str:
         """Return "D3" when the free pages of both zones are exactly what the live references withhold, else ""."""

@@ -69,6 +69,10 @@ class Judge:
         name = arguments[0].value if action == "scan" else action
         self.diverged("outcome", (name,), field, reference, candidate)
 
+    def part(self, rule: str) -> None:
+        """Note that a rule let the designs part."""
+        self.parted = self.parted or rule
+
     def parts(self) -> bool:
         """Ask whether a rule lets the designs part here; the run then goes straight to its drain."""
         self.parted = self.parted or self.expected.parting_rule(self)

@@ -10,9 +10,9 @@ Next:  what migration does to an LRU bystander: zsfuzz/machine/core/lru.py.
     compound    a real compound page that nobody can move: head and tails
     reserved    one page with PG_reserved
 
-A single page (lru, reserved) has no order to give: an odd one puts it into the zone it would not be in otherwise
-(lru: Normal, reserved: Movable). Orders wrap at the largest the buddy allocator has. Every frame carries bytes made
-from the slot number, so that a lost or misplaced copy shows when the bystander is dropped.
+A single page (lru, reserved) has no order to give: an odd one puts it into the zone it would not be in
+otherwise (lru: Normal, reserved: Movable). Orders wrap at the largest the buddy allocator has. Every frame
+carries bytes made from the slot number, so that a lost or misplaced copy shows when the bystander is dropped.
 
 Records lie in the arena; a slot number may be any, at most BYSTANDER_RECORDS of them live at a time.
 """
@@ -131,7 +131,10 @@ def record_around(core: Core, page: int) -> Record | None:
         if not load(address + _SLOT):
             continue
         distance = page - load(address + _PAGE)
-        if 0 <= distance < STRUCT_PAGE_SIZE << load(address + _ORDER) and load(address + _PTE) != PTE_HWPOISON:
+        if (
+            0 <= distance < STRUCT_PAGE_SIZE << load(address + _ORDER)
+            and load(address + _PTE) != PTE_HWPOISON
+        ):
             return Record(core, number)
     return None
 
@@ -143,7 +146,10 @@ def kind_of(core: Core, page: int) -> str:
 
 
 def is_movable(core: Core, page: int) -> bool:
-    """Return whether a page belongs to a bystander that can be migrated. The truth, not a scanner's opinion."""
+    """Return whether a page belongs to a bystander that can be migrated.
+
+    The truth, not a scanner's opinion.
+    """
     record = record_around(core, page)
     return record is not None and record.kind is BystanderKind.LRU
 
@@ -218,7 +224,9 @@ def check_bystander(core: Core, record: Record) -> None:
     """Errors: Report when a frame does not hold what was written there."""
     for number in range(1 << record.order):
         page = record.page + number * STRUCT_PAGE_SIZE
-        if core.m.memory.read_bytes(core.m.kmap(page), core.m.page_size) != _pattern(core, record.key, number):
+        if core.m.memory.read_bytes(core.m.kmap(page), core.m.page_size) != _pattern(
+            core, record.key, number
+        ):
             pfn = core.buddy.page_to_pfn(page)
             text = f"pfn {pfn} of a bystander ({record.kind.value}) does not hold its bytes"
             raise Report("contract", "bystander content", record.kind.value, text)
@@ -227,9 +235,9 @@ def check_bystander(core: Core, record: Record) -> None:
 def drop_bystander(core: Core, slot: int) -> int:
     """Check a bystander's bytes and free it. Returns 1, or 0 when a memory error took it away already.
 
-    Errors: Report for changed bytes; HarnessError for an empty slot. Strays: a poisoned frame of a larger block is
-    taken off the buddy allocator at once. v5.10 lets it in, and drops the whole block around it when it is next
-    allocated.
+    Errors: Report for changed bytes; HarnessError for an empty slot. Strays: a poisoned frame of a larger
+    block is taken off the buddy allocator at once. v5.10 lets it in, and drops the whole block around it when
+    it is next allocated.
     """
     record = find_record(core, slot + 1)
     if record is None:

@@ -8,10 +8,11 @@ Next:  the scanners: zsfuzz/machine/core/migratepages.py and zsfuzz/machine/core
     zone   [ . m . . m m | . . . . . . . . | f f . f ]
              migrate_pfn >                <  free_pfn
 
-Source: compact_zone(), isolate_migratepages(), compaction_alloc(), compaction_free(), mm/compaction.c, v5.10, called
-as by /proc/sys/vm/compact_memory (order -1). MIGRATE_ASYNC stands for a direct compactor that gives a block of
-DIRECT_ORDER up when one page in it cannot be isolated. Strays: see zsfuzz/machine/core/control.py; the range may begin
-and end anywhere; a direct compactor does not stop when a page of its order is free, since one nearly always is.
+Source: compact_zone(), isolate_migratepages(), compaction_alloc(), compaction_free(), mm/compaction.c, v5.10,
+called as by /proc/sys/vm/compact_memory (order -1). MIGRATE_ASYNC stands for a direct compactor that gives a
+block of DIRECT_ORDER up when one page in it cannot be isolated. Strays: see zsfuzz/machine/core/control.py;
+the range may begin and end anywhere; a direct compactor does not stop when a page of its order is free, since
+one nearly always is.
 """
 
 from __future__ import annotations
@@ -50,14 +51,12 @@ DIRECT_ORDER: Final = 2
 def compact_range(core: Core, start: int, end: int, mode: int) -> tuple[int, ...]:
     """Compact what of [start, end) lies in the zone of `start`; targets are taken from the top of that zone.
 
-    mode: enum migrate_mode. Returns (enum compact_result, pages that did not move, then old and new pfn of every page
-    that moved, in order).
+    mode: enum migrate_mode. Returns (enum compact_result, pages that did not move, then old and new pfn of
+    every page that moved, in order).
     """
     zone = core.buddy.zone_of_pfn(start)
     direct = mode == MIGRATE_ASYNC
-    cc = compact_control(
-        core, zone, mode, order=DIRECT_ORDER if direct else -1, direct_compaction=direct
-    )
+    cc = compact_control(core, zone, mode, order=DIRECT_ORDER if direct else -1, direct_compaction=direct)
     cc.migrate_pfn = start
     cc.end_pfn = min(end, core.buddy.zone_end[zone])
     result, stayed = compact_zone(core, cc)
@@ -82,7 +81,7 @@ def compact_zone(core: Core, cc: CompactControl) -> tuple[int, int]:
     stayed, last_migrated_pfn = 0, -1
     while (result := compact_finished(core, cc)) == COMPACT_CONTINUE:
         start_pfn = cc.migrate_pfn
-        cc.rescan = 0 <= last_migrated_pfn and (
+        cc.rescan = last_migrated_pfn >= 0 and (
             pageblock_start_pfn(core, last_migrated_pfn) == pageblock_start_pfn(core, start_pfn)
         )
         if not isolate_migratepages(core, cc):
@@ -109,9 +108,13 @@ def release_unused_freepages(core: Core, cc: CompactControl) -> None:
         free_pfn = release_freepages(core, cc.freepages)
         cc.nr_freepages = 0
         if not free_pfn:
-            core.m.BUG("VM_BUG_ON free_pfn == 0", "compact_zone", "free pages were counted, none was on the list")
+            core.m.BUG(
+                "VM_BUG_ON free_pfn == 0", "compact_zone", "free pages were counted, none was on the list"
+            )
     if not core.is_empty(cc.freepages):
-        core.m.BUG("VM_BUG_ON nr_freepages", "compact_zone", "more free pages are on the list than were counted")
+        core.m.BUG(
+            "VM_BUG_ON nr_freepages", "compact_zone", "more free pages are on the list than were counted"
+        )
 
 
 def compact_finished(core: Core, cc: CompactControl) -> int:
@@ -130,7 +133,8 @@ def compact_scanners_met(core: Core, cc: CompactControl) -> bool:
 def isolate_migratepages(core: Core, cc: CompactControl) -> bool:
     """Isolate from the first pageblock that is suitable. Returns whether a page is isolated.
 
-    Source: isolate_migratepages(), v5.10. Strays: no skip hints; a block that the range ends in is scanned to there.
+    Source: isolate_migratepages(), v5.10. Strays: no skip hints; a block that the range ends in is scanned to
+    there.
     """
     mode = ISOLATE_UNEVICTABLE | (0 if cc.mode == MIGRATE_SYNC else ISOLATE_ASYNC_MIGRATE)
     low_pfn = cc.migrate_pfn
@@ -151,8 +155,8 @@ def isolate_migratepages(core: Core, cc: CompactControl) -> bool:
 def suitable_migration_source(core: Core, page: int) -> bool:
     """Return whether a pageblock is worth scanning: not the inside of a compound page as large as it.
 
-    Source: suitable_migration_source(), pageblock_skip_persistent(), v5.10. Strays: a direct compactor takes blocks of
-    every migrate type.
+    Source: suitable_migration_source(), pageblock_skip_persistent(), v5.10. Strays: a direct compactor takes
+    blocks of every migrate type.
     """
     d = core.d
     if not d.PageCompound(page):
@@ -161,7 +165,10 @@ def suitable_migration_source(core: Core, page: int) -> bool:
 
 
 def compaction_alloc(core: Core, cc: CompactControl) -> int:
-    """Return a target from the free scanner's list, 0 when it finds none. Source: compaction_alloc(), v5.10."""
+    """Return a target from the free scanner's list, 0 when it finds none.
+
+    Source: compaction_alloc(), v5.10.
+    """
     if core.is_empty(cc.freepages):
         isolate_freepages(core, cc)
         if core.is_empty(cc.freepages):

@@ -5,8 +5,8 @@ Out:   0 with every page of the range allocated, or -EBUSY, -ENOMEM, -EINVAL wit
 Never: a look at a page but through the descriptor rules.
 Next:  the scanners zsfuzz/machine/core/migratepages.py and zsfuzz/machine/core/freepages.py.
 
-Source: alloc_contig_range(), __alloc_contig_migrate_range(), mm/page_alloc.c, v5.10. Strays: no clean page cache to
-drop; a range in two zones is refused (the kernel's callers have to see to that).
+Source: alloc_contig_range(), __alloc_contig_migrate_range(), mm/page_alloc.c, v5.10. Strays: no clean page
+cache to drop; a range in two zones is refused (the kernel's callers have to see to that).
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def alloc_contig_migrate_range(core: Core, cc: CompactControl, start: int, end: 
 def alloc_contig_range(core: Core, start: int, end: int, migratetype: int = MIGRATE_MOVABLE) -> int:
     """Allocate every page of [start, end). Returns 0, -EBUSY, -ENOMEM or -EINVAL.
 
-    migratetype: what the pageblocks are set to afterwards. The pages have one reference each and go back through
-    free_contig_range(). Source: alloc_contig_range(), v5.10.
+    migratetype: what the pageblocks are set to afterwards. The pages have one reference each and go back
+    through free_contig_range(). Source: alloc_contig_range(), v5.10.
     """
     buddy = core.buddy
     zone = buddy.zone_of_pfn(start)

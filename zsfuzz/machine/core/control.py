@@ -1,13 +1,14 @@
 """CompactControl: what one compaction knows, and the arithmetic of blocks.
 
 In:    a zone, a mode, a range.
-Out:   struct compact_control as a value on the stack of one operation; its lists are the core's, in the arena.
+Out:   struct compact_control as a value on the stack of one operation; its lists are the core's, in the
+       arena.
 Never: outlives an operation.
 Next:  the migrate scanner in zsfuzz/machine/core/migratepages.py, the free scanner in
        zsfuzz/machine/core/freepages.py, both at work in zsfuzz/machine/core/compaction.py.
 
-Source: struct compact_control, mm/internal.h, v5.10. Strays: skip hints, cached positions and the search of the free
-lists are always off, as the kernel has it for /proc/sys/vm/compact_memory and alloc_contig_range().
+Source: struct compact_control, mm/internal.h, v5.10. Strays: skip hints, cached positions and the search of
+the free lists are always off, as the kernel has it for /proc/sys/vm/compact_memory and alloc_contig_range().
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from zsfuzz.machine.core.core import Core
 class CompactControl:
     """One compaction.
 
-    zone: number. order: the order that a direct compactor is after, -1 for all. alloc_contig: compound pages are
-    offered too. migrate_pfn, free_pfn, end_pfn: where the scanners are, and where the migrate scanner stops.
-    moved: (old, new) struct pages.
+    zone: number. order: the order that a direct compactor is after, -1 for all. alloc_contig: compound pages
+    are offered too. migrate_pfn, free_pfn, end_pfn: where the scanners are, and where the migrate scanner
+    stops. moved: (old, new) struct pages.
     """
 
     zone: int

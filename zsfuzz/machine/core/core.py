@@ -3,11 +3,12 @@
 In:    a Machine, whose descriptor rules say what a page looks like.
 Out:   list heads, zone and lru locks, the table of bystanders; walks over a list of isolated pages.
 Never: looks at a page but through the descriptor interface; keeps state outside the arena.
-Next:  migration in zsfuzz/machine/core/migrate.py, compaction in zsfuzz/machine/core/compaction.py, memory hotplug in
-       zsfuzz/machine/core/memory_hotplug.py, memory errors in zsfuzz/machine/core/memory_failure.py.
+Next:  migration in zsfuzz/machine/core/migrate.py, compaction in zsfuzz/machine/core/compaction.py, memory
+       hotplug in zsfuzz/machine/core/memory_hotplug.py, memory errors in
+       zsfuzz/machine/core/memory_failure.py.
 
-The algorithms are functions that take the Core first. What the kernel keeps on the stack (a compact_control, the two
-pages being migrated) is on the stack here too; what other code could see meanwhile is in the arena.
+The algorithms are functions that take the Core first. What the kernel keeps on the stack (a compact_control,
+the two pages being migrated) is on the stack here too; what other code could see meanwhile is in the arena.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ class Core:
     """The mm core of one machine.
 
     isolated: the list of pages that a program isolated by name. batch: the list that its requests hand to
-    migrate_pages() and putback_movable_pages(). migratepages, freepages: those of a compact_control. source: that of
-    do_migrate_range(), pagelist: that of soft offline. Between operations all but `isolated` are empty.
+    migrate_pages() and putback_movable_pages(). migratepages, freepages: those of a compact_control. source:
+    that of do_migrate_range(), pagelist: that of soft offline. Between operations all but `isolated` are
+    empty.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -86,7 +88,9 @@ class Core:
             following = load(entry)
             yield core_page(entry)
             entry = following
-        raise Report("memory", "list corruption", "walk", "a list of isolated pages does not return to its head")
+        raise Report(
+            "memory", "list corruption", "walk", "a list of isolated pages does not return to its head"
+        )
 
     def pages_on(self, head: int) -> tuple[int, ...]:
         """Return the pages of a list, first to last."""
@@ -100,7 +104,10 @@ class Core:
     # -- locks
 
     def lock_zone(self, zone: int) -> None:
-        """spin_lock_irqsave(&zone->lock). Errors: Report for a zone number read from what is no struct page."""
+        """spin_lock_irqsave(&zone->lock).
+
+        Errors: Report for a zone number read from what is no struct page.
+        """
         self.m.locks.spin_lock(self._zone_lock(zone), ZONE_LOCK)
 
     def unlock_zone(self, zone: int) -> None:
@@ -109,7 +116,9 @@ class Core:
 
     def _zone_lock(self, zone: int) -> int:
         if zone >= len(ZONE_NAMES):
-            raise Report("memory", "wild zone", "page_zone", f"page_zone() says {zone}: there is no such zone")
+            raise Report(
+                "memory", "wild zone", "page_zone", f"page_zone() says {zone}: there is no such zone"
+            )
         return self._zone_locks + zone * 8
 
     def lock_lru(self) -> None:
@@ -129,8 +138,9 @@ class Core:
     def PageHuge(self, page: int) -> bool:
         """Return whether a page is hugetlb's: False, or a Report.
 
-        Errors: Report for a page that says it is. This machine has no hugetlb page, so the kernel would go on with
-        page_hstate() of something else. Source: PageHuge(), mm/hugetlb.c, v5.10. Strays: the yes is the finding.
+        Errors: Report for a page that says it is. This machine has no hugetlb page, so the kernel would go on
+        with page_hstate() of something else. Source: PageHuge(), mm/hugetlb.c, v5.10. Strays: the yes is the
+        finding.
         """
         if self.d.PageHuge(page):
             text = "PageHuge() holds for a page that is not hugetlb's: page_hstate() of its head is wild"

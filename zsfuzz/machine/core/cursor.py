@@ -2,7 +2,8 @@
 
 In:    what the loop does: it looks at a pfn, it jumps to another, it gives up a stretch on purpose.
 Out:   nothing, or a Report when the loop does not advance, leaves its range, or skips what it may not skip.
-Never: asks the descriptor rules: how far a block reaches is read from the bytes of the memmap and the free lists.
+Never: asks the descriptor rules: how far a block reaches is read from the bytes of the memmap and the free
+       lists.
 Next:  the loops: zsfuzz/machine/core/migratepages.py, zsfuzz/machine/core/page_isolation.py,
        zsfuzz/machine/core/memory_hotplug.py and zsfuzz/machine/scanners/probe.py.
 
@@ -18,7 +19,13 @@ from __future__ import annotations
 from typing import NoReturn
 
 from zsfuzz.machine.core.core import Core
-from zsfuzz.machine.layout import PG_COMPOUND_HEAD, PG_COMPOUND_ORDER, STRUCT_PAGE_SIZE, VMEMMAP_START, PG_head
+from zsfuzz.machine.layout import (
+    PG_COMPOUND_HEAD,
+    PG_COMPOUND_ORDER,
+    STRUCT_PAGE_SIZE,
+    VMEMMAP_START,
+    PG_head,
+)
 from zsfuzz.machine.report import Report
 
 

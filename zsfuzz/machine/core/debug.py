@@ -24,19 +24,19 @@ from zsfuzz.machine.layout import (
 
 
 class PageDump(NamedTuple):
-    """refcount, mapcount, mapping and index as printed; all 0 for a struct page that was never initialised."""
+    """What is printed of a page; all 0 for a struct page that was never initialised."""
 
     refcount: int
     mapcount: int
     mapping: int
-    index: int
+    pgoff: int
 
 
 def dump_page(core: Core, page: int) -> PageDump:
     """Return what dump_page() reads. Errors: Report for what it reads wrongly.
 
-    A page whose head is no head of it ("corrupt page") is shown by its own words: this guard is what keeps the dump of
-    a descriptor outside the memmap from being wild.
+    A page whose head is no head of it ("corrupt page") is shown by its own words: this guard is what keeps
+    the dump of a descriptor outside the memmap from being wild.
     """
     d, m = core.d, core.m
     head = d.compound_head(page)

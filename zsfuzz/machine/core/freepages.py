@@ -6,7 +6,8 @@ Never: touches a page that is not free.
 Next:  zsfuzz/machine/core/compaction.py and zsfuzz/machine/core/contig.py, which want the pages.
 
 Source: isolate_freepages_block(), isolate_freepages_range(), isolate_freepages(), split_map_pages(),
-release_freepages(), mm/compaction.c, v5.10. Strays: no watermarks, no search of the free lists, no skip hints.
+release_freepages(), mm/compaction.c, v5.10. Strays: no watermarks, no search of the free lists, no skip
+hints.
 """
 
 from __future__ import annotations
@@ -28,10 +29,17 @@ NAME = "isolate_freepages_block"
 class FreeScanner:
     """isolate_freepages_block() with its local variables as attributes."""
 
-    __slots__ = ("cc", "core", "cursor", "end", "head", "locked", "pfn", "stride", "strict", "total_isolated")
+    __slots__ = ("cc", "core", "cursor", "end", "head", "locked", "pfn", "strict", "stride", "total_isolated")
 
     def __init__(
-        self, core: Core, cc: CompactControl, start_pfn: int, end_pfn: int, head: int, stride: int, strict: bool
+        self,
+        core: Core,
+        cc: CompactControl,
+        start_pfn: int,
+        end_pfn: int,
+        head: int,
+        stride: int,
+        strict: bool,
     ) -> None:
         self.core, self.cc, self.head = core, cc, head
         self.pfn, self.end = start_pfn, end_pfn
@@ -65,7 +73,10 @@ class FreeScanner:
         return self.total_isolated, self.pfn
 
     def isolate_free_block(self, page: int) -> bool:
-        """Take the free block that starts at a page, and go to its last page. Returns False for any other page."""
+        """Take the free block that starts at a page, and go to its last page.
+
+        Returns False for any other page.
+        """
         d = self.core.d
         if d.PageCompound(page):
             order = d.compound_order(page)
@@ -116,10 +127,12 @@ def isolate_freepages_block(
 
 
 def split_map_pages(core: Core, head: int) -> int:
-    """Make every page of the blocks of a list a page of its own, with one reference. Returns how many there are.
+    """Make every page of the blocks of a list a page of its own, with one reference.
 
-    The pages end up in descending order. Source: split_map_pages(), v5.10. Strays: v5.10 does not look for PG_hwpoison
-    here and would hand a poisoned page out; it stays out of the list, and of the buddy allocator.
+    Returns how many there are.
+
+    The pages end up in descending order. Source: split_map_pages(), v5.10. Strays: v5.10 does not look for
+    PG_hwpoison here and would hand a poisoned page out; it stays out of the list, and of the buddy allocator.
     """
     m, buddy = core.m, core.buddy
     split: list[int] = []
@@ -135,7 +148,10 @@ def split_map_pages(core: Core, head: int) -> int:
 
 
 def release_freepages(core: Core, head: int) -> int:
-    """Free every page of a list. Returns the highest pfn, 0 for an empty list. Source: release_freepages(), v5.10."""
+    """Free every page of a list.
+
+    Returns the highest pfn, 0 for an empty list. Source: release_freepages(), v5.10.
+    """
     high_pfn = 0
     for page in core.each_page(head):
         core.d.core_unlink(page)
@@ -147,8 +163,9 @@ def release_freepages(core: Core, head: int) -> int:
 def isolate_freepages_range(core: Core, cc: CompactControl, start_pfn: int, end_pfn: int) -> int:
     """Take a whole range out of the buddy allocator, as single pages with one reference.
 
-    Returns the pfn after the last page taken, which may lie beyond end_pfn; 0 when a page was not free, and then
-    nothing is taken. Source: isolate_freepages_range(), v5.10. Strays: a page taken is not left on a list.
+    Returns the pfn after the last page taken, which may lie beyond end_pfn; 0 when a page was not free, and
+    then nothing is taken. Source: isolate_freepages_range(), v5.10. Strays: a page taken is not left on a
+    list.
     """
     pfn, head = start_pfn, cc.freepages
     block_start = max(pageblock_start_pfn(core, pfn), core.buddy.zone_start[cc.zone])

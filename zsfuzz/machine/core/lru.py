@@ -5,8 +5,9 @@ Out:   isolation of such pages; page table entries turned into migration entries
 Never: touches a zsmalloc page that says it is not on the LRU.
 Next:  whose pages these are: zsfuzz/machine/core/bystander.py.
 
-Source: mm/vmscan.c, mm/swap.c, mm/rmap.c, v5.10. Strays: there are no LRU lists and no pagevecs, PG_lru alone says
-that a page is on the LRU; a page is mapped by at most one page table entry, which is its bystander's record.
+Source: mm/vmscan.c, mm/swap.c, mm/rmap.c, v5.10. Strays: there are no LRU lists and no pagevecs, PG_lru alone
+says that a page is on the LRU; a page is mapped by at most one page table entry, which is its bystander's
+record.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def isolate_lru_page(core: Core, page: int) -> int:
 def isolate_lru_page_locked(core: Core, page: int, mode: int) -> int:
     """__isolate_lru_page(): as above, under lru_lock and without a reference. Returns 0, -EBUSY or -EINVAL.
 
-    mode: isolate_mode_t. Source: __isolate_lru_page(), mm/vmscan.c, v5.10. Strays: unevictable pages are not modelled.
+    mode: isolate_mode_t. Source: __isolate_lru_page(), mm/vmscan.c, v5.10. Strays: unevictable pages are not
+    modelled.
     """
     d = core.d
     if not d.PageLRU(page):

@@ -5,12 +5,13 @@ Out:   0 or -errno; PG_hwpoison on the frame, which never goes back to the buddy
 Never: hands a poisoned page out.
 Next:  the migration that soft offline does: zsfuzz/machine/core/migrate.py.
 
-Source: mm/memory-failure.c, v5.10. Strays: no signals, no hugetlb, no page cache; a free page is taken off the buddy
-allocator at once by memory_failure() too, as from v5.11 on (v5.10 leaves it, and the next allocation of a larger block
-around it drops the whole block).
+Source: mm/memory-failure.c, v5.10. Strays: no signals, no hugetlb, no page cache; a free page is taken off
+the buddy allocator at once by memory_failure() too, as from v5.11 on (v5.10 leaves it, and the next
+allocation of a larger block around it drops the whole block).
 
-Two places use the head of the page, and are named in the descriptor interface, so that a design can say what it wants
-there: keep_poisoned() where the reference stays, soft_offline_unit() where the page to isolate is chosen.
+Two places use the head of the page, and are named in the descriptor interface, so that a design can say what
+it wants there: keep_poisoned() where the reference stays, soft_offline_unit() where the page to isolate is
+chosen.
 """
 
 from __future__ import annotations
@@ -42,10 +43,12 @@ MAX_PASSES = 3
 
 
 def memory_failure(core: Core, pfn: int) -> int:
-    """Poison a frame. Returns 0 when its owner can do without it, -EBUSY when not, -ENXIO outside online memory.
+    """Poison a frame.
 
-    A page in use keeps the reference that was taken, so that its frame is not used again. Source: memory_failure(),
-    v5.10.
+    Returns 0 when its owner can do without it, -EBUSY when not, -ENXIO outside online memory.
+
+    A page in use keeps the reference that was taken, so that its frame is not used again. Source:
+    memory_failure(), v5.10.
     """
     d = core.d
     page = core.m.pfn_to_online_page(pfn)
@@ -59,7 +62,8 @@ def memory_failure(core: Core, pfn: int) -> int:
     if not get_hwpoison_page(core, page):
         return poison_free_page(core, page)
     if d.PageTransHuge(head):
-        return -EBUSY  # unsplit thp
+        d.put_page(page)  # no huge page can be split here
+        return -EBUSY
     if not d.PageLRU(page) and core.buddy.is_free_buddy_page(pfn):
         return 0
     lock = d.lock_page(page)
@@ -74,7 +78,10 @@ def memory_failure(core: Core, pfn: int) -> int:
 
 
 def poison_free_page(core: Core, page: int) -> int:
-    """A page without references: free, or part of a larger block that is in use. Source: memory_failure(), v5.11."""
+    """A page without references: free, or part of a larger block that is in use.
+
+    Source: memory_failure(), v5.11.
+    """
     if take_page_off_buddy(core, page):
         page_ref_inc(core, page)
         return 0
@@ -115,7 +122,10 @@ def contain_error(core: Core, page: int) -> int:
 
 
 def hwpoison_user_mappings(core: Core, page: int) -> None:
-    """Replace what maps a user page by poison entries. Source: hwpoison_user_mappings(), v5.10. Strays: nobody dies."""
+    """Replace what maps a user page by poison entries.
+
+    Source: hwpoison_user_mappings(), v5.10. Strays: nobody dies.
+    """
     d = core.d
     if d.PageReserved(page) or d.PageSlab(page):
         return
@@ -125,7 +135,10 @@ def hwpoison_user_mappings(core: Core, page: int) -> None:
 
 
 def identify_page_state(core: Core, page: int, page_flags: int) -> int:
-    """Find the handler by the page's own flags, then by those saved before. Source: identify_page_state(), v5.10."""
+    """Find the handler by the page's own flags, then by those saved before.
+
+    Source: identify_page_state(), v5.10.
+    """
     handler = error_state(core.m.load(page)) or error_state(page_flags)
     handled = False
     if handler == "lru":
@@ -160,7 +173,9 @@ def me_pagecache_clean(core: Core, page: int) -> bool:
 
 
 def soft_offline_page(core: Core, pfn: int) -> int:
-    """Move a page's contents away and withhold its frame. Returns 0, -EIO (not a page for this), -EBUSY, -ENOMEM.
+    """Move a page's contents away and withhold its frame.
+
+    Returns 0, -EIO (not a page for this), -EBUSY, -ENOMEM.
 
     Source: soft_offline_page(), v5.10. Strays: no.
     """
@@ -201,7 +216,10 @@ def get_any_page(core: Core, page: int) -> int:
 
 
 def soft_offline_in_use_page(core: Core, page: int) -> int:
-    """Refuse a huge page that cannot be split; offline any other. Source: soft_offline_in_use_page(), v5.10."""
+    """Refuse a huge page that cannot be split; offline any other.
+
+    Source: soft_offline_in_use_page(), v5.10.
+    """
     d = core.d
     head = d.compound_head(page)
     core.PageHuge(page)
@@ -212,7 +230,10 @@ def soft_offline_in_use_page(core: Core, page: int) -> int:
 
 
 def soft_offline_single_page(core: Core, page: int) -> int:
-    """__soft_offline_page(): invalidate, else isolate and migrate. Returns 0, -EBUSY or -ENOMEM. Source: v5.10."""
+    """__soft_offline_page(): invalidate, else isolate and migrate.
+
+    Returns 0, -EBUSY or -ENOMEM. Source: v5.10.
+    """
     d = core.d
     unit = d.soft_offline_unit(page)
     core.PageHuge(page)
@@ -242,10 +263,12 @@ def soft_offline_single_page(core: Core, page: int) -> int:
 
 
 def invalidate_inode_page(core: Core, page: int) -> bool:
-    """Drop a clean, unmapped page cache page. Returns whether it is gone; nothing in this machine is such a page.
+    """Drop a clean, unmapped page cache page.
 
-    Source: invalidate_inode_page(), invalidate_complete_page(), mm/truncate.c, v5.10. Strays: remove_mapping() of a
-    page that does look like one is a Report.
+    Returns whether it is gone; nothing in this machine is such a page.
+
+    Source: invalidate_inode_page(), invalidate_complete_page(), mm/truncate.c, v5.10. Strays:
+    remove_mapping() of a page that does look like one is a Report.
     """
     d = core.d
     mapping = d.page_mapping(page)
@@ -271,7 +294,9 @@ def isolate_page(core: Core, page: int) -> bool:
 
 
 def page_handle_poison(core: Core, page: int, *, freepage: bool, release: bool) -> bool:
-    """Poison a page that nobody uses any more, and keep it from being used. Returns False when it got used again.
+    """Poison a page that nobody uses any more, and keep it from being used.
+
+    Returns False when it got used again.
 
     release: drop the isolation's reference first, which would free the page were it not poisoned. Source:
     page_handle_poison(), v5.10. Strays: no.

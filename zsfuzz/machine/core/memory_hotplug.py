@@ -3,15 +3,15 @@
 In:    a pfn range of whole sections.
 Out:   0 or -errno for each section; sections marked offline, their frames out of the buddy allocator.
 Never: gives up a page that somebody uses.
-Next:  page isolation in zsfuzz/machine/core/page_isolation.py; v7.2's way of scanning is here too, for the probe in
-       zsfuzz/machine/scanners/movable.py.
+Next:  page isolation in zsfuzz/machine/core/page_isolation.py; v7.2's way of scanning is here too, for the
+       probe in zsfuzz/machine/scanners/movable.py.
 
 Source: mm/memory_hotplug.c, v5.10. Strays, all because nobody else runs meanwhile:
-* offline_pages() of the kernel tries until a signal comes. Here it tries STALLED_ROUNDS times without progress, lets
-  the deferred work run once in between, and then ends as if by a signal (-EINTR); a page that the scan offers and
-  that never moves though there was memory is a livelock.
-* A poisoned page whose owner has let go of it is not offered. v5.10 offers it for ever, since its mapping keeps
-  PAGE_MAPPING_MOVABLE.
+* offline_pages() of the kernel tries until a signal comes. Here it tries STALLED_ROUNDS times without
+  progress, lets the deferred work run once in between, and then ends as if by a signal (-EINTR); a page that
+  the scan offers and that never moves though there was memory is a livelock.
+* A poisoned page whose owner has let go of it is not offered. v5.10 offers it for ever, since its mapping
+  keeps PAGE_MAPPING_MOVABLE.
 * online_pages() leaves poisoned pages where they are; v5.10 forgets the poison with the old struct pages.
 """
 
@@ -23,7 +23,7 @@ from typing import Final
 from zsfuzz.machine.core.core import Core
 from zsfuzz.machine.core.cursor import Cursor, block_end, real_head
 from zsfuzz.machine.core.debug import dump_page
-from zsfuzz.machine.core.lru import isolate_lru_page, mod_isolated, try_to_unmap
+from zsfuzz.machine.core.lru import mod_isolated, try_to_unmap
 from zsfuzz.machine.core.migrate import migrate_pages
 from zsfuzz.machine.core.movable import isolate_page_of_any_sort, putback_movable_pages
 from zsfuzz.machine.core.move import MigrateControl
@@ -50,10 +50,12 @@ STALLED_ROUNDS: Final = 3
 
 
 def scan_movable_pages(core: Core, start: int, end: int) -> tuple[int, int]:
-    """Find the first page that can be moved. Returns (0, pfn), (-ENOENT, end) or (-EBUSY, pfn of an unmovable page).
+    """Find the first page that can be moved.
 
-    Source: scan_movable_pages(), v5.10: hugetlb pages, of which there are none, would be skipped relative to their
-    head. Strays: see above.
+    Returns (0, pfn), (-ENOENT, end) or (-EBUSY, pfn of an unmovable page).
+
+    Source: scan_movable_pages(), v5.10: hugetlb pages, of which there are none, would be skipped relative to
+    their head. Strays: see above.
     """
     d = core.d
     cursor = Cursor(core, "scan_movable_pages", start, end)
@@ -71,8 +73,9 @@ def scan_movable_pages(core: Core, start: int, end: int) -> tuple[int, int]:
 def scan_movable_pages_or_mask(core: Core, start: int, end: int) -> tuple[int, int]:
     """Find the first page that can be moved, as v7.2 does. Returns as scan_movable_pages() does.
 
-    Source: scan_movable_pages(), v7.2: `pfn |= nr_pages - 1` after nr_pages was found to be a power of two in range.
-    Strays: v7.2 skips hugetlb folios so; here it is every compound page, since there are no hugetlb pages.
+    Source: scan_movable_pages(), v7.2: `pfn |= nr_pages - 1` after nr_pages was found to be a power of two in
+    range. Strays: v7.2 skips hugetlb folios so; here it is every compound page, since there are no hugetlb
+    pages.
     """
     d = core.d
     cursor = Cursor(core, "scan_movable_pages", start, end)
@@ -162,15 +165,14 @@ def add_isolated_page(core: Core, page: int) -> None:
 
 
 def leave_poisoned_page(core: Core, page: int) -> None:
-    """Unmap a poisoned page, at most. Source: do_migrate_range(), v5.10.
+    """Leave a poisoned page where it is; unmap it at most. Source: do_migrate_range(), v5.10.
 
-    Strays: only an anonymous page is unmapped. v5.10 asks page_mapped() alone, which a zsmalloc page answers with the
-    offset of its first object, and goes on to walk the reverse mapping of that page.
+    Strays: only an anonymous page is unmapped. v5.10 asks page_mapped() alone, which a zsmalloc page answers
+    with the offset of its first object, and goes on to walk the reverse mapping of that page.
     """
     d = core.d
     if d.PageLRU(page):
         core.m.BUG("WARN_ON PageLRU", "do_migrate_range", "a poisoned page is on the LRU")
-        isolate_lru_page(core, page)
     if d.PageAnon(page) and d.page_mapped(page):
         try_to_unmap(core, page, poisoned=True)
 
@@ -181,15 +183,13 @@ def leave_poisoned_page(core: Core, page: int) -> None:
 def offline_pages(
     core: Core, start: int, end: int, movable: Callable[[int], bool | None] | None = None
 ) -> tuple[int, ...]:
-    """Take every section of [start, end) offline, one after the other, as writing to their `state` files does.
+    """Take every section of [start, end) offline, one by one, as writing to their `state` files does.
 
-    start, end: widened to whole sections. movable: the truth about a pfn; with it, a page that is left though it could
-    be moved is a livelock too. Returns 0 or -errno for each section: -EINVAL offline already, -EBUSY something is
-    unmovable, -EINTR given up.
+    start, end: widened to whole sections. movable: the truth about a pfn; with it, a page that is left though
+    it could be moved is a livelock too. Returns 0 or -errno for each section: -EINVAL offline already, -EBUSY
+    something is unmovable, -EINTR given up.
     """
-    return tuple(
-        offline_section(core, first, last, movable) for first, last in sections(core, start, end)
-    )
+    return tuple(offline_section(core, first, last, movable) for first, last in sections(core, start, end))
 
 
 def sections(core: Core, start: int, end: int) -> list[tuple[int, int]]:
@@ -256,14 +256,16 @@ def report_livelock(
 ) -> None:
     """Raise a Report when there is no reason why a section does not get empty.
 
-    Reasons are: no memory to move pages to; a poisoned page that is in use (it is offered and never moved); a page
-    with no owner who could let it go.
+    Reasons are: no memory to move pages to; a poisoned page that is in use (it is offered and never moved); a
+    page with no owner who could let it go.
     """
     if error == -ENOMEM:
         return
     d, pages = core.d, core.buddy.pfn_to_page
     if not scan and not d.PageHWPoison(pages(pfn)):
-        raise Report("progress", "livelock", "offline_pages", f"pfn {pfn} is offered for ever and never moves")
+        raise Report(
+            "progress", "livelock", "offline_pages", f"pfn {pfn} is offered for ever and never moves"
+        )
     for left in range(start, end):
         if core.buddy.is_free_buddy_page(left) or d.PageHWPoison(pages(left)):
             continue
@@ -273,7 +275,10 @@ def report_livelock(
 
 
 def offline_isolated_pages(core: Core, start: int, end: int) -> None:
-    """Take the free blocks of a section out of the buddy allocator. Source: __offline_isolated_pages(), v5.10."""
+    """Take the free blocks of a section out of the buddy allocator.
+
+    Source: __offline_isolated_pages(), v5.10.
+    """
     d, buddy, pfn = core.d, core.buddy, start
     zone = d.page_zone(buddy.pfn_to_page(start))
     buddy.set_section_online(start, False)
@@ -284,9 +289,13 @@ def offline_isolated_pages(core: Core, start: int, end: int) -> None:
             pfn += 1
             continue
         if d.page_count(page):
-            core.m.BUG("BUG_ON page_count", "__offline_isolated_pages", f"pfn {pfn} goes offline while in use")
+            core.m.BUG(
+                "BUG_ON page_count", "__offline_isolated_pages", f"pfn {pfn} goes offline while in use"
+            )
         if not d.PageBuddy(page):
-            core.m.BUG("BUG_ON !PageBuddy", "__offline_isolated_pages", f"pfn {pfn} goes offline, but is not free")
+            core.m.BUG(
+                "BUG_ON !PageBuddy", "__offline_isolated_pages", f"pfn {pfn} goes offline, but is not free"
+            )
         pfn += 1 << buddy.take_free_block(pfn)
     core.unlock_zone(zone)
 
@@ -325,13 +334,17 @@ def online_section(core: Core, start: int, end: int) -> int:
 
 
 def largest_healthy_order(core: Core, pfn: int, end: int) -> int:
-    """Return the order of the largest block at pfn that is aligned, ends by `end` and holds no poisoned page."""
+    """Return the order of the largest aligned block at pfn that ends by `end` and holds no poison."""
     order = 0
     while order < core.buddy.max_order - 1:
         size = 2 << order
         if pfn % size or pfn + size > end:
             break
-        pages = range(core.buddy.pfn_to_page(pfn), core.buddy.pfn_to_page(pfn) + size * STRUCT_PAGE_SIZE, STRUCT_PAGE_SIZE)
+        pages = range(
+            core.buddy.pfn_to_page(pfn),
+            core.buddy.pfn_to_page(pfn) + size * STRUCT_PAGE_SIZE,
+            STRUCT_PAGE_SIZE,
+        )
         if any(core.d.PageHWPoison(page) for page in pages):
             break
         order += 1

@@ -37,8 +37,9 @@ __all__ = [
 def migrate_pages(core: Core, head: int, control: MigrateControl) -> int:
     """Migrate the pages of a list. Returns how many did not move, or -ENOMEM when no target could be had.
 
-    Pages that failed for good have been put back; those that may succeed another time are still on the list, and the
-    caller puts them back. Source: migrate_pages(), v5.10; under batched_migration v6.3. Strays: see the two halves.
+    Pages that failed for good have been put back; those that may succeed another time are still on the list,
+    and the caller puts them back. Source: migrate_pages(), v5.10; under batched_migration v6.3. Strays: see
+    the two halves.
     """
     failed_count, first_pass = 0, 0
     if core.batched_migration and control.mode != MIGRATE_SYNC_NO_COPY:

@@ -5,17 +5,18 @@ Out:   0, or -ENOMEM; what could not be done is still on the list, for migrate_p
 Never: waits for a lock while it holds the locks of the batch.
 Next:  what goes on one by one, with waiting: zsfuzz/machine/core/migrate.py.
 
-Source: migrate_pages_sync(), migrate_pages_batch(), migrate_folio_unmap(), migrate_folio_move(), mm/migrate.c, v6.3.
+Source: migrate_pages_sync(), migrate_pages_batch(), migrate_folio_unmap(), migrate_folio_move(),
+mm/migrate.c, v6.3.
 
     list          p0(Z)  p1(Z)  q0(Y)  p2(Z)        one lock per zspage: Z's is taken once
     targets       a      b      c      d            every page gets its target before any page moves
     locked        yes    no     yes    no           trylock only
     then          p0>a unlock, p1 (locked now)>b, q0>c, p2 (locked now)>d
 
-Strays: v6.3 gives the target of a page that it could not lock back, and returns to the page only after the batch, when
-it is not asked for MIGRATE_ASYNC; so the end would depend on how many pages share a lock. Here such a page keeps its
-target and its turn: the batch tries its lock again when the pages before it have moved. Mappings are removed when a
-page moves, not when it is locked; there is no TLB to flush in one go.
+Strays: v6.3 gives the target of a page that it could not lock back, and returns to the page only after the
+batch, when it is not asked for MIGRATE_ASYNC; so the end would depend on how many pages share a lock. Here
+such a page keeps its target and its turn: the batch tries its lock again when the pages before it have moved.
+Mappings are removed when a page moves, not when it is locked; there is no TLB to flush in one go.
 """
 
 from __future__ import annotations
@@ -101,7 +102,10 @@ def migrate_folio_lock(core: Core, entry: BatchEntry) -> bool:
 
 
 def migrate_folio_move(core: Core, entry: BatchEntry, control: MigrateControl) -> None:
-    """Move one page of a batch; a page that cannot move now stays on its list. Source: migrate_folio_move(), v6.3."""
+    """Move one page of a batch; a page that cannot move now stays on its list.
+
+    Source: migrate_folio_move(), v6.3.
+    """
     d, result = core.d, -EAGAIN
     if entry.lock or migrate_folio_lock(core, entry):
         result = move_locked_page(core, entry.page, entry.newpage, entry.is_lru, MIGRATE_ASYNC)

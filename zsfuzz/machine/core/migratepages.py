@@ -5,11 +5,11 @@ Out:   pages on cc.migratepages; the first pfn that was not scanned.
 Never: moves a page.
 Next:  who moves them: zsfuzz/machine/core/compaction.py, zsfuzz/machine/core/contig.py.
 
-Source: isolate_migratepages_block(), isolate_migratepages_range(), mm/compaction.c, v5.10. Strays: no skip hints, no
-too_many_isolated(), no signals.
+Source: isolate_migratepages_block(), isolate_migratepages_range(), mm/compaction.c, v5.10. Strays: no skip
+hints, no too_many_isolated(), no signals.
 
-How it skips: by a free block's order; by a compound page's own order, which is 0 for a tail, so that a tail is looked
-at and not offered. With cc.alloc_contig the compound test is left out.
+How it skips: by a free block's order; by a compound page's own order, which is 0 for a tail, so that a tail
+is looked at and not offered. With cc.alloc_contig the compound test is left out.
 """
 
 from __future__ import annotations
@@ -33,7 +33,18 @@ NAME = "isolate_migratepages_block"
 class MigrateScanner:
     """isolate_migratepages_block() with its local variables as attributes."""
 
-    __slots__ = ("cc", "core", "cursor", "end", "locked", "low_pfn", "mode", "next_skip_pfn", "nr_isolated", "skips")
+    __slots__ = (
+        "cc",
+        "core",
+        "cursor",
+        "end",
+        "locked",
+        "low_pfn",
+        "mode",
+        "next_skip_pfn",
+        "nr_isolated",
+        "skips",
+    )
 
     def __init__(self, core: Core, cc: CompactControl, low_pfn: int, end_pfn: int, mode: int) -> None:
         self.core, self.cc, self.mode = core, cc, mode

@@ -3,7 +3,8 @@
 In:    pages whose owner registered address space operations; lists of isolated pages, LRU pages among them.
 Out:   0 or -EBUSY; PG_isolated, a reference, NR_ISOLATED.
 Never: moves a page.
-Next:  moving in zsfuzz/machine/core/move.py; who calls: zsfuzz/machine/core/migrate.py and the scanners of the core.
+Next:  moving in zsfuzz/machine/core/move.py; who calls: zsfuzz/machine/core/migrate.py and the scanners of
+       the core.
 
 Source: mm/migrate.c, v5.10. Each VM_BUG_ON of the kernel on these paths is here and raises a Report.
 """
@@ -66,14 +67,17 @@ def putback_movable_pages(core: Core, head: int) -> None:
             putback_lru_page(core, page)
             continue
         if not d.PageIsolated(page):
-            core.m.BUG("VM_BUG_ON !PageIsolated", "putback_movable_pages", "a page to be put back is not isolated")
+            core.m.BUG(
+                "VM_BUG_ON !PageIsolated", "putback_movable_pages", "a page to be put back is not isolated"
+            )
         putback_isolated_page(core, page)
 
 
 def putback_isolated_page(core: Core, page: int) -> None:
-    """Give one isolated page back, or only clear PG_isolated when its owner has let go of it; drop its reference.
+    """Give one isolated page back and drop its reference.
 
-    Source: putback_movable_pages() and unmap_and_move(), v5.10, which both do so. Strays: no.
+    When its owner has let go of it, only PG_isolated is cleared. Source: putback_movable_pages() and
+    unmap_and_move(), v5.10, which both do so. Strays: no.
     """
     d = core.d
     lock = d.lock_page(page)
@@ -94,16 +98,20 @@ def putback_movable_page(core: Core, page: int) -> None:
         ("PageIsolated", d.PageIsolated(page)),
     ):
         if not holds:
-            m.BUG(f"VM_BUG_ON !{name}", "putback_movable_page", f"{name}() is false for a page to be put back")
+            m.BUG(
+                f"VM_BUG_ON !{name}", "putback_movable_page", f"{name}() is false for a page to be put back"
+            )
     m.mapping_operations(d.page_mapping(page)).putback_page(page)
     d.clear_page_isolated(page)
 
 
 def isolate_page_of_any_sort(core: Core, page: int) -> int:
-    """Isolate a page that may be on the LRU or movable otherwise. The caller has a reference. Returns 0 or -EBUSY.
+    """Isolate a page that may be on the LRU or movable otherwise.
 
-    NR_ISOLATED is the caller's: it counts after the page is on a list. Source: do_migrate_range(), isolate_page(),
-    v5.10, which both do so. Strays: no.
+    The caller has a reference. Returns 0 or -EBUSY.
+
+    NR_ISOLATED is the caller's: it counts after the page is on a list. Source: do_migrate_range(),
+    isolate_page(), v5.10, which both do so. Strays: no.
     """
     if core.d.PageLRU(page):
         return isolate_lru_page(core, page)

@@ -10,8 +10,8 @@ Next:  lists of pages in zsfuzz/machine/core/migrate.py; LRU pages in zsfuzz/mac
         move_locked_page       an LRU page is unmapped first and mapped again afterwards
           move_to_new_page     migratepage() of the owner, or migrate_page()
 
-Source: mm/migrate.c, v5.10. The locks are released as the kernel does, by page; what they were taken on is passed
-along, and the rules of 5.10 do not look at it.
+Source: mm/migrate.c, v5.10. The locks are released as the kernel does, by page; what they were taken on is
+passed along, and the rules of 5.10 do not look at it.
 """
 
 from __future__ import annotations
@@ -57,9 +57,9 @@ _COPIED_FLAGS = (PG_error, PG_referenced, PG_uptodate, PG_workingset, PG_mappedt
 class MigrateControl:
     """Where to, how and why pages migrate.
 
-    get_new_page: returns a target for a page, 0 without memory. put_new_page: takes back a target that was not used,
-    None for put_page(). mode, reason: the enums. memalloc: PF_MEMALLOC, the caller may not wait for a page lock.
-    moved: (old, new) struct pages, in the order in which they moved.
+    get_new_page: returns a target for a page, 0 without memory. put_new_page: takes back a target that was
+    not used, None for put_page(). mode, reason: the enums. memalloc: PF_MEMALLOC, the caller may not wait for
+    a page lock. moved: (old, new) struct pages, in the order in which they moved.
     """
 
     get_new_page: Callable[[int], int]
@@ -109,7 +109,10 @@ def unmap_and_move(core: Core, page: int, force: bool, control: MigrateControl) 
 
 
 def clear_page_freed_under_us(core: Core, page: int) -> None:
-    """Only the isolation's reference is left: the owner is gone. Source: unmap_and_move(), v5.10. Strays: no."""
+    """Only the isolation's reference is left: the owner is gone.
+
+    Source: unmap_and_move(), v5.10. Strays: no.
+    """
     d = core.d
     head = d.compound_head(page)
     core.m.clear_bit(PG_active, head)
@@ -122,7 +125,7 @@ def clear_page_freed_under_us(core: Core, page: int) -> None:
 
 
 def leave_list(core: Core, page: int) -> None:
-    """Unlink a page that migrated or failed for good, and count it out of NR_ISOLATED if it was counted in."""
+    """Unlink a page that migrated or failed for good; an LRU page is counted out of NR_ISOLATED."""
     d = core.d
     d.core_unlink(page)
     if not d.page_has_movable_mapping(page):
@@ -169,7 +172,10 @@ def put_target(core: Core, newpage: int, is_lru: bool) -> None:
 
 
 def wait_for_writeback(core: Core, page: int, force: bool, mode: int) -> int:
-    """Return 0 when a page is not under writeback, else -EBUSY or -EAGAIN. Source: __unmap_and_move(), v5.10."""
+    """Return 0 when a page is not under writeback, else -EBUSY or -EAGAIN.
+
+    Source: __unmap_and_move(), v5.10.
+    """
     if not core.d.PageWriteback(page):
         return MIGRATEPAGE_SUCCESS
     if mode not in (MIGRATE_SYNC, MIGRATE_SYNC_NO_COPY):
@@ -180,7 +186,10 @@ def wait_for_writeback(core: Core, page: int, force: bool, mode: int) -> int:
 
 
 def move_locked_page(core: Core, page: int, newpage: int, is_lru: bool, mode: int) -> int:
-    """Move a page, both pages locked; an LRU page is unmapped meanwhile. Source: __unmap_and_move(), v5.10."""
+    """Move a page, both pages locked; an LRU page is unmapped meanwhile.
+
+    Source: __unmap_and_move(), v5.10.
+    """
     d, m = core.d, core.m
     if not is_lru:
         return move_to_new_page(core, newpage, page, mode)
@@ -236,7 +245,10 @@ def check_isolated(core: Core, page: int, rule: str) -> None:
 
 
 def leave_old_page(core: Core, page: int) -> None:
-    """Clear what says that the old page was isolated or mapped. Source: move_to_new_page(), v5.10. Strays: no."""
+    """Clear what says that the old page was isolated or mapped.
+
+    Source: move_to_new_page(), v5.10. Strays: no.
+    """
     d = core.d
     if d.page_has_movable_mapping(page):
         check_isolated(core, page, "VM_BUG_ON !PageIsolated")
@@ -269,7 +281,10 @@ def migrate_page(core: Core, newpage: int, page: int) -> int:
 
 
 def migrate_page_states(core: Core, newpage: int, page: int) -> None:
-    """Copy the flags that go with the content. Source: migrate_page_states(), v5.10. Strays: no swap, no KSM."""
+    """Copy the flags that go with the content.
+
+    Source: migrate_page_states(), v5.10. Strays: no swap, no KSM.
+    """
     m = core.m
     for bit in _COPIED_FLAGS:
         if m.test_bit(bit, page):

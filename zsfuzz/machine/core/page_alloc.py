@@ -1,4 +1,4 @@
-"""Page allocation as the core asks for it: targets of migration, blocks cut up or taken out of the free lists.
+"""Page allocation as the core asks for it: targets of migration, blocks cut up or taken away.
 
 In:    pages and pfns of the buddy allocator.
 Out:   pages taken, freed, cut.
@@ -18,8 +18,8 @@ from zsfuzz.machine.layout import ENOENT, GFP_HIGHMEM, STRUCT_PAGE_SIZE, ZONE_MO
 def alloc_migration_target(core: Core, page: int) -> int:
     """Return a fresh page that `page` may move to, 0 without memory.
 
-    A page of ZONE_MOVABLE may go to either zone, any other stays in ZONE_NORMAL. Source: alloc_migration_target(),
-    mm/migrate.c, v5.10. Strays: a huge page gets the order that its head records.
+    A page of ZONE_MOVABLE may go to either zone, any other stays in ZONE_NORMAL. Source:
+    alloc_migration_target(), mm/migrate.c, v5.10. Strays: a huge page gets the order that its head records.
     """
     d = core.d
     core.PageHuge(page)
@@ -33,7 +33,9 @@ def alloc_migration_target(core: Core, page: int) -> int:
 
 
 def free_pages(core: Core, page: int, order: int) -> None:
-    """Free a block that is no compound page. When somebody has a reference on its first page, the rest is freed.
+    """Free a block that is no compound page.
+
+    When somebody has a reference on its first page, the rest is freed.
 
     Source: __free_pages(), v5.10. Strays: no.
     """
@@ -64,8 +66,8 @@ def take_page_off_buddy(core: Core, page: int) -> bool:
 def split_free_page(core: Core, page: int, order: int, split_pfn_offset: int) -> int:
     """Cut a free block in two at an offset, so that each side lies on its own pageblock's free list.
 
-    Returns 0, or -ENOENT when the block is not free any more. Source: split_free_page(), mm/page_alloc.c, v6.1.
-    Strays: no.
+    Returns 0, or -ENOENT when the block is not free any more. Source: split_free_page(), mm/page_alloc.c,
+    v6.1. Strays: no.
     """
     buddy, zone = core.buddy, core.d.page_zone(page)
     first = buddy.page_to_pfn(page)

@@ -6,8 +6,8 @@ Never: moves a page.
 Next:  the later forms in zsfuzz/machine/core/page_isolation_later.py; the oracle for wrong answers in
        zsfuzz/machine/scanners/truth.py.
 
-Source: mm/page_isolation.c and has_unmovable_pages() of mm/page_alloc.c, v5.10. Strays: no CMA; NR_FREE_PAGES counts
-isolated free pages, as the buddy allocator of this machine does.
+Source: mm/page_isolation.c and has_unmovable_pages() of mm/page_alloc.c, v5.10. Strays: no CMA; NR_FREE_PAGES
+counts isolated free pages, as the buddy allocator of this machine does.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def has_unmovable_pages(core: Core, zone: int, page: int, flags: int) -> int:
 
     flags: MEMORY_OFFLINE or 0. Source: has_unmovable_pages(), v5.10. Strays: no.
 
-    A compound page is skipped relative to its head: the rest of it is an unsigned int, the counter an unsigned long.
-    With a head outside the memmap the distance is whatever its low 32 bits are.
+    A compound page is skipped relative to its head: the rest of it is an unsigned int, the counter an
+    unsigned long. With a head outside the memmap the distance is whatever its low 32 bits are.
     """
     d, buddy = core.d, core.buddy
     pfn = buddy.page_to_pfn(page)
@@ -73,7 +73,9 @@ def is_migrate_isolate(core: Core, page: int) -> bool:
 
 
 def set_migratetype_isolate(core: Core, page: int, flags: int) -> int:
-    """Set the pageblock of a page to MIGRATE_ISOLATE unless something in it is unmovable. Returns 0 or -EBUSY.
+    """Set the pageblock of a page to MIGRATE_ISOLATE unless something in it is unmovable.
+
+    Returns 0 or -EBUSY.
 
     Source: set_migratetype_isolate(), v5.10. Strays: no per-cpu lists to drain.
     """
@@ -137,11 +139,14 @@ def may_merge_after(core: Core, zone: int, page: int) -> bool:
 def start_isolate_page_range(core: Core, start: int, end: int, migratetype: int, flags: int) -> int:
     """Set every pageblock of a range to MIGRATE_ISOLATE. Returns 0, or -EBUSY with nothing changed.
 
-    start, end: pfns, multiples of a pageblock. migratetype: what a failure sets back to. Source: v5.10. Strays: no.
+    start, end: pfns, multiples of a pageblock. migratetype: what a failure sets back to. Source: v5.10.
+    Strays: no.
     """
     step = core.buddy.pageblock_pages
     if start % step or end % step:
-        core.m.BUG("BUG_ON !IS_ALIGNED", "start_isolate_page_range", "the range is no whole number of pageblocks")
+        core.m.BUG(
+            "BUG_ON !IS_ALIGNED", "start_isolate_page_range", "the range is no whole number of pageblocks"
+        )
     for pfn in range(start, end, step):
         page = core.first_valid_page(pfn, step)
         if page and set_migratetype_isolate(core, page, flags):

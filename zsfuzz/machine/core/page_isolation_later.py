@@ -3,19 +3,20 @@
 In:    pfn ranges.
 Out:   the first unmovable page, or whether one pageblock could be isolated.
 Never: used by the core's own requests, which follow v5.10: these run as probes.
-Next:  v5.10's own in zsfuzz/machine/core/page_isolation.py; the probes in zsfuzz/machine/scanners/unmovable.py.
+Next:  v5.10's own in zsfuzz/machine/core/page_isolation.py; the probes in
+       zsfuzz/machine/scanners/unmovable.py.
 
-    v6.1  has_unmovable_pages        pfn += nr - (page - head) - 1      relative to the head, 32 bits, 64-bit pfn
-    v6.1  isolate_single_pageblock   pfn = head_pfn + nr                absolute
-    v7.2  page_is_unmovable          (pfn | (nr - 1)) + 1               or-mask, after nr was checked
+    v6.1  has_unmovable_pages        pfn += nr - (page - head) - 1      relative to the head, 32 bits, 64-bit
+    pfn v6.1  isolate_single_pageblock   pfn = head_pfn + nr                absolute v7.2  page_is_unmovable
+    (pfn | (nr - 1)) + 1               or-mask, after nr was checked
 
 Source: mm/page_isolation.c, v6.1; page_is_unmovable() as described for v7.2.
 """
 
 from __future__ import annotations
 
-from zsfuzz.machine.core.control import compact_control, pageblock_end_pfn, pageblock_start_pfn
 from zsfuzz.machine.core.contig import alloc_contig_migrate_range
+from zsfuzz.machine.core.control import compact_control, pageblock_end_pfn, pageblock_start_pfn
 from zsfuzz.machine.core.core import Core
 from zsfuzz.machine.core.cursor import Cursor
 from zsfuzz.machine.core.page_alloc import split_free_page
@@ -40,7 +41,9 @@ def has_unmovable_pages_v6_1(core: Core, start_pfn: int, end_pfn: int, flags: in
     d, buddy = core.d, core.buddy
     zone = d.page_zone(buddy.pfn_to_page(start_pfn))
     if pageblock_start_pfn(core, start_pfn) != pageblock_start_pfn(core, end_pfn - 1):
-        core.m.BUG("VM_BUG_ON range > pageblock", "has_unmovable_pages", "the range is in more than one pageblock")
+        core.m.BUG(
+            "VM_BUG_ON range > pageblock", "has_unmovable_pages", "the range is in more than one pageblock"
+        )
     cursor = Cursor(core, "has_unmovable_pages", start_pfn, end_pfn)
     pfn = start_pfn
     while pfn < end_pfn:
@@ -83,16 +86,24 @@ def set_migratetype_isolate_v6_1(core: Core, page: int, flags: int, start_pfn: i
 
 
 def isolate_single_pageblock(
-    core: Core, boundary_pfn: int, flags: int, migratetype: int, *, isolate_before: bool, skip_isolation: bool = False
+    core: Core,
+    boundary_pfn: int,
+    flags: int,
+    migratetype: int,
+    *,
+    isolate_before: bool,
+    skip_isolation: bool = False,
 ) -> int:
     """Isolate the pageblock before or after a boundary, and cut or migrate what lies across the boundary.
 
-    migratetype: what a failure sets back to. Returns 0 or -EBUSY. Source: isolate_single_pageblock(), v6.1. Strays:
-    the block before the first or after the last pfn of the memory counts as not online.
+    migratetype: what a failure sets back to. Returns 0 or -EBUSY. Source: isolate_single_pageblock(), v6.1.
+    Strays: the block before the first or after the last pfn of the memory counts as not online.
     """
     buddy = core.buddy
     if boundary_pfn % buddy.pageblock_pages:
-        core.m.BUG("VM_BUG_ON !pageblock_aligned", "isolate_single_pageblock", "the boundary is inside a pageblock")
+        core.m.BUG(
+            "VM_BUG_ON !pageblock_aligned", "isolate_single_pageblock", "the boundary is inside a pageblock"
+        )
     block = boundary_pfn - buddy.pageblock_pages if isolate_before else boundary_pfn
     block_page = buddy.pfn_to_page(block)
     zone = core.d.page_zone(block_page)
@@ -102,7 +113,9 @@ def isolate_single_pageblock(
         if set_migratetype_isolate_v6_1(core, block_page, flags, block, end):
             return -EBUSY
     elif not is_migrate_isolate(core, block_page):
-        core.m.BUG("VM_BUG_ON !is_migrate_isolate", "isolate_single_pageblock", "the pageblock is not isolated")
+        core.m.BUG(
+            "VM_BUG_ON !is_migrate_isolate", "isolate_single_pageblock", "the pageblock is not isolated"
+        )
     if not core.m.pfn_to_online_page(boundary_pfn if isolate_before else boundary_pfn - 1):
         return 0
     if split_at_boundary(core, start_pfn, boundary_pfn, flags):
@@ -113,7 +126,9 @@ def isolate_single_pageblock(
 
 
 def split_at_boundary(core: Core, start_pfn: int, boundary_pfn: int, flags: int) -> bool:
-    """See to it that no free block and no compound page lies across a boundary. Returns whether that could be done.
+    """See to it that no free block and no compound page lies across a boundary.
+
+    Returns whether that could be done.
 
     Source: the loop of isolate_single_pageblock(), v6.1. Strays: no.
     """
@@ -147,7 +162,8 @@ def split_at_boundary(core: Core, start_pfn: int, boundary_pfn: int, flags: int)
 def pass_compound_page(core: Core, cursor: Cursor, page: int, boundary_pfn: int, flags: int) -> int:
     """Return the pfn after a compound page before a boundary, or where to look again once it was migrated.
 
-    -1 when the page lies across the boundary and cannot be migrated. Source: isolate_single_pageblock(), v6.1.
+    -1 when the page lies across the boundary and cannot be migrated. Source: isolate_single_pageblock(),
+    v6.1.
     """
     d, buddy = core.d, core.buddy
     pfn = buddy.page_to_pfn(page)
@@ -164,9 +180,12 @@ def pass_compound_page(core: Core, cursor: Cursor, page: int, boundary_pfn: int,
 
 
 def pass_freed_page(core: Core, cursor: Cursor, pfn: int, boundary_pfn: int) -> int:
-    """Cut the free block around a pfn at a boundary. Returns the pfn after its first part, -1 when pfn is not free.
+    """Cut the free block around a pfn at a boundary.
 
-    Source: isolate_single_pageblock(), v6.1, which goes back to the first page of the block and comes by again.
+    Returns the pfn after its first part, -1 when pfn is not free.
+
+    Source: isolate_single_pageblock(), v6.1, which goes back to the first page of the block and comes by
+    again.
     """
     d, buddy = core.d, core.buddy
     for order in range(buddy.max_order):
@@ -187,9 +206,7 @@ def migrate_compound_page(core: Core, page: int, head_pfn: int, nr_pages: int, f
     Errors: Report when head_pfn names no frame. Source: isolate_single_pageblock(), v6.1. Strays: no.
     """
     buddy = core.buddy
-    cc = compact_control(
-        core, core.d.page_zone(buddy.pfn_to_page(head_pfn)), MIGRATE_SYNC, alloc_contig=True
-    )
+    cc = compact_control(core, core.d.page_zone(buddy.pfn_to_page(head_pfn)), MIGRATE_SYNC, alloc_contig=True)
     page_mt = buddy.get_pageblock_migratetype(buddy.page_to_pfn(page))
     isolates = not is_migrate_isolate(core, page)
     if isolates and set_migratetype_isolate_v6_1(core, page, flags, head_pfn, head_pfn + nr_pages):
@@ -227,8 +244,8 @@ def has_unmovable_pages_v7_2(core: Core, start_pfn: int, end_pfn: int, flags: in
 def page_is_unmovable(core: Core, zone: int, page: int, flags: int) -> tuple[bool, int]:
     """Return whether a page is unmovable, and how many pfns the answer holds for.
 
-    Source: page_is_unmovable(), v7.2: a compound page that is not on the LRU is unmovable; the step is an or-mask,
-    taken only for a power of two. Strays: from the description, not from the source.
+    Source: page_is_unmovable(), v7.2: a compound page that is not on the LRU is unmovable; the step is an
+    or-mask, taken only for a power of two. Strays: from the description, not from the source.
     """
     d = core.d
     if d.PageReserved(page):
@@ -246,7 +263,7 @@ def page_is_unmovable(core: Core, zone: int, page: int, flags: int) -> tuple[boo
 
 
 def or_mask_step(core: Core, page: int, nr_pages: int) -> int:
-    """Return the pfns from a page to the end of an aligned block of nr_pages; 1 when that is no size of a block."""
+    """Return the pfns from a page to the end of an aligned block of nr_pages; 1 if no block is so large."""
     pfn = core.buddy.page_to_pfn(page)
     if not 1 <= nr_pages <= 1 << (core.buddy.max_order - 1) or nr_pages & (nr_pages - 1):
         return 1

@@ -50,5 +50,7 @@ NR_MAX_MIGRATE_ASYNC_RETRY: Final = 3  # passes that the batch of 6.3 may take b
 GFP_MIGRATION_TARGET: Final = GFP_KERNEL | GFP_MOVABLE  # GFP_USER | __GFP_MOVABLE | __GFP_RETRY_MAYFAIL
 
 PAGES_PER_CLUSTER_SHIFT: Final = 1
-"""COMPACT_CLUSTER_MAX and SWAP_CLUSTER_MAX are 32 pages where a pageblock has 512. The simulated pageblock has 16, so
+"""COMPACT_CLUSTER_MAX and SWAP_CLUSTER_MAX are 32 pages where a pageblock has 512.
+
+The simulated pageblock has 16, so
 that the scanners would never stop inside one: a cluster is half a pageblock here."""

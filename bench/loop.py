@@ -1,0 +1,246 @@
+"""Loop: effective operations per second of the fuzz loop, and of Hypothesis over the same two targets.
+
+In:    LoopSettings; the executor, the engines, the baseline.
+Out:   LoopFigures: per row its blocks, rate, mix and checks; ratios of medians.
+Never: a figure whose work was not checked; a row measured at another time than the one it is held against.
+Next:  what is checked in bench/work.py, the baseline in bench/baseline.py.
+
+    block 0:   hypothesis | random | coverage        one after the other, so that a noisy machine is noisy
+    block 1:   random | coverage | hypothesis        for all of them; the order rotates
+    ...
+
+Every program of every row is run a second time, untimed, through the runner: the number of effective operations has
+to be the same (a run is a pure function of the program), and the second run counts the mix.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from time import perf_counter
+
+from bench.baseline import Session, run_baseline
+from bench.work import KindCounter, Mix, check_mixes, check_result, mix_of, must
+from zsfuzz.engine.base import Engine
+from zsfuzz.engine.coverage_engine import CoverageEngine
+from zsfuzz.engine.profile import GenerateSettings
+from zsfuzz.engine.random_engine import RandomEngine
+from zsfuzz.execute.result import RunResult
+from zsfuzz.execute.runner import Runner
+from zsfuzz.program.ops import Operation
+from zsfuzz.program.program import Program
+
+BASELINE = "hypothesis"
+SHARED_CHECKS = ("outcomes", "counters", "placements", "full", "drain")
+
+
+@dataclass(frozen=True, slots=True)
+class LoopSettings:
+    """blocks: of each row. programs, examples: in a block. steps: typical length of a program or an example.
+
+    cadence: steps between two full comparisons, on every row. most_distance: how far two mixes may be apart.
+    """
+
+    blocks: int = 5
+    programs: int = 150
+    examples: int = 100
+    steps: int = 100
+    cadence: int = 64
+    seed: int = 1
+    most_distance: float = 0.25
+    reference: str = "reference"
+    candidate: str = "candidate"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What one row did in one block. seconds: the whole of it; the parts only where the loop is ours."""
+
+    seconds: float
+    operations: int
+    no_ops: int
+    programs: int
+    generation_seconds: float = 0.0
+    execution_seconds: float = 0.0
+    feedback_seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Return effective operations per second."""
+        return self.operations / self.seconds
+
+
+@dataclass(slots=True)
+class Row:
+    """One side of the comparison over all blocks."""
+
+    name: str
+    blocks: list[Block] = field(default_factory=list)
+    counts: Counter[type[Operation]] = field(default_factory=Counter)
+    checks: Counter[str] = field(default_factory=Counter)
+    recount_seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Return the median over the blocks of effective operations per second."""
+        return statistics.median(block.rate for block in self.blocks)
+
+    @property
+    def operations(self) -> int:
+        """Return effective operations of all blocks."""
+        return sum(block.operations for block in self.blocks)
+
+    @property
+    def mix(self) -> Mix:
+        """Return the mix over all blocks."""
+        return mix_of(self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class LoopFigures:
+    """All rows; the baseline first."""
+
+    settings: LoopSettings
+    rows: tuple[Row, ...]
+
+    def row(self, name: str) -> Row:
+        """Return the row of that name."""
+        return next(row for row in self.rows if row.name == name)
+
+    def ratio(self, name: str) -> float:
+        """Return by how much the median rate of a row exceeds the baseline's."""
+        return self.row(name).rate / self.row(BASELINE).rate
+
+
+class _FuzzLoop:
+    """An engine and a runner, as a campaign has them."""
+
+    def __init__(self, engine: Engine, loop: LoopSettings) -> None:
+        self.engine = engine
+        self.runner = Runner(loop.reference, loop.candidate, cadence=loop.cadence)
+        self.done: list[tuple[Program, RunResult]] = []
+
+    def block(self, programs: int) -> Block:
+        """Run a block of programs; findings and idle runs are errors, but not before the clock has stopped."""
+        engine, run = self.engine, self.runner.run
+        done: list[tuple[Program, RunResult]] = []
+        generation = execution = feedback = 0.0
+        began = perf_counter()
+        for _ in range(programs):
+            start = perf_counter()
+            program = engine.next_program()
+            made = perf_counter()
+            result = run(program)
+            ran = perf_counter()
+            engine.feedback(program, result)
+            done.append((program, result))
+            feedback += perf_counter() - ran
+            execution += ran - made
+            generation += made - start
+        seconds = perf_counter() - began
+        self.done = done
+        for _, result in done:
+            check_result(result, engine.name)
+        return Block(
+            seconds=seconds,
+            operations=sum(result.operations for _, result in done),
+            no_ops=sum(result.no_ops for _, result in done),
+            programs=programs,
+            generation_seconds=generation,
+            execution_seconds=execution,
+            feedback_seconds=feedback,
+        )
+
+
+def measure_loop(loop: LoopSettings, say: Callable[[str], None] = lambda _: None) -> LoopFigures:
+    """Return the figures of all rows. Errors: WorkNotDone; whatever a run raises."""
+    settings = GenerateSettings(steps=loop.steps)
+    engines: tuple[Engine, ...] = (
+        RandomEngine(Random(loop.seed), settings),
+        CoverageEngine(Random(loop.seed + 1), settings),
+    )
+    loops = [_FuzzLoop(engine, loop) for engine in engines]
+    session = Session(loop.reference, loop.candidate, loop.cadence)
+    recounter = Runner(loop.reference, loop.candidate, cadence=loop.cadence)
+    rows = [Row(BASELINE), *(Row(engine.name) for engine in engines)]
+    _warm_up(loops, session, loop)
+    for number in range(loop.blocks):
+        for turn in range(len(rows)):
+            row = rows[(number + turn) % len(rows)]
+            gc.collect()
+            if row.name == BASELINE:
+                _baseline_block(row, session, loop, loop.seed + number, recounter)
+            else:
+                _fuzz_block(row, loops[rows.index(row) - 1], loop, recounter)
+            say(f"block {number + 1} of {loop.blocks}: {row.name}: {row.blocks[-1].rate:,.0f} operations a second")
+    figures = LoopFigures(loop, tuple(rows))
+    for row in rows[1:]:
+        check_mixes(row.mix, figures.row(BASELINE).mix, loop.most_distance, row.name)
+    return figures
+
+
+def _warm_up(loops: Sequence[_FuzzLoop], session: Session, loop: LoopSettings) -> None:
+    """Make the machines, fill the caches, and draw the headers that the baseline begins with."""
+    for each in loops:
+        each.block(max(2, loop.programs // 4))
+    session.prepare([program.header for program, _ in loops[0].done])
+    run_baseline(session, max(2, loop.examples // 4), loop.steps, loop.seed)
+
+
+def _fuzz_block(row: Row, fuzz: _FuzzLoop, loop: LoopSettings, recounter: Runner) -> None:
+    block = fuzz.block(loop.programs)
+    must(block.operations > 0, f"{row.name}: no effective operation in a block")
+    row.blocks.append(block)
+    _recount(row, [program for program, _ in fuzz.done], [result for _, result in fuzz.done], recounter)
+
+
+def _recount(row: Row, programs: Sequence[Program], results: Sequence[RunResult], runner: Runner) -> None:
+    """Run the programs again: the same operations have to take effect, and are counted by kind."""
+    for program, result in zip(programs, results, strict=True):
+        counter = KindCounter()
+        again = runner.run(program, observer=counter)
+        must(
+            again.operations == result.operations == counter.counts.total(),
+            f"{row.name}: {result.operations} operations took effect, {again.operations} when run again",
+        )
+        row.counts.update(counter.counts)
+        row.checks.update({name: again.checks[name] for name in (*SHARED_CHECKS, "invariants")})
+
+
+def _baseline_block(row: Row, session: Session, loop: LoopSettings, random_seed: int, recounter: Runner) -> None:
+    session.clear()
+    began = perf_counter()
+    run_baseline(session, loop.examples, loop.steps, random_seed)
+    seconds = perf_counter() - began
+    operations = session.effective.total()
+    must(operations > 0, "hypothesis: no effective operation in a block")
+    must(len(session.programs) >= loop.examples, "hypothesis: fewer examples than asked for")
+    row.blocks.append(Block(seconds, operations, session.no_ops, len(session.programs)))
+    row.counts.update(session.effective)
+    row.checks.update({name: session.checks[name] for name in (*SHARED_CHECKS, "invariants")})
+    row.recount_seconds += _check_baseline(session, recounter)
+
+
+def _check_baseline(session: Session, runner: Runner) -> float:
+    """Run what Hypothesis ran through the runner: the same operations and the same checks, or it is no baseline.
+
+    Returns the seconds that took: what the operations cost without Hypothesis.
+    """
+    began = perf_counter()
+    results = [runner.run(program) for program in session.programs]
+    seconds = perf_counter() - began
+    for result in results:
+        check_result(result, BASELINE)
+    operations, counted = sum(result.operations for result in results), session.effective.total()
+    must(operations == counted, f"hypothesis: {counted} operations counted, {operations} when run again")
+    for name in SHARED_CHECKS:
+        checks = sum(result.checks[name] for result in results)
+        must(
+            checks == session.checks[name],
+            f"hypothesis: {session.checks[name]} checks of {name!r}, the fuzz loop makes {checks} on the same programs",
+        )
+    return seconds

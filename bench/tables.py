@@ -1,0 +1,208 @@
+"""Tables: the figures as text for people and as plain data for results.json.
+
+In:    figures of bench/loop.py, bench/replay.py and bench/costs.py.
+Out:   lines; JSON-ready dictionaries.
+Never: a measurement.
+Next:  who prints them: bench/run.py.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from bench.costs import ACTIONS, PARTS, CostFigures
+from bench.loop import BASELINE, SHARED_CHECKS, LoopFigures, Row
+from bench.replay import BYTES_MOST, SECONDS_MOST, ReplayFigures
+from bench.work import CORE_NAMES
+from zsfuzz.program.ops import OPERATIONS
+
+RATIO_LEAST = 10.0
+
+Cells = Sequence[str]
+
+
+def aligned(rows: Sequence[Cells]) -> list[str]:
+    """Return rows as lines, the first column to the left, all others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def loop_lines(figures: LoopFigures) -> list[str]:
+    """The loop benchmark: settings, rates, the mix, the checks."""
+    settings = figures.settings
+    lines = [
+        f"fuzz loop: {settings.reference} against {settings.candidate}, {settings.blocks} interleaved blocks;"
+        f" {settings.programs} programs or {settings.examples} examples of about {settings.steps} steps a block;"
+        f" full comparison every {settings.cadence} steps and at the end; seed {settings.seed}",
+        "",
+    ]
+    head = ("", "op/s", "lowest", "highest", "us/op", "operations", "no-ops", "programs", "core", "ratio")
+    lines += aligned([head, *(_rate_cells(figures, row) for row in figures.rows)])
+    lines += ["", "microseconds an effective operation, where they go"]
+    lines += aligned([("", "generation", "execution", "feedback"), *(_part_cells(row) for row in figures.rows)])
+    lines += ["", "mix: share of effective operations (* counts for the published mix)"]
+    lines += aligned(
+        [("", *(row.name for row in figures.rows)), *(_mix_cells(figures, kind.__name__) for kind in OPERATIONS)]
+    )
+    lines += ["", "checks for 1,000 effective operations"]
+    names = (*SHARED_CHECKS, "invariants")
+    lines += aligned(
+        [("", *(row.name for row in figures.rows))]
+        + [(name, *(f"{row.checks[name] * 1000 / row.operations:,.1f}" for row in figures.rows)) for name in names]
+    )
+    return lines
+
+
+def _rate_cells(figures: LoopFigures, row: Row) -> Cells:
+    rates = [block.rate for block in row.blocks]
+    return (
+        row.name,
+        f"{row.rate:,.0f}",
+        f"{min(rates):,.0f}",
+        f"{max(rates):,.0f}",
+        f"{1e6 / row.rate:,.0f}",
+        f"{row.operations:,}",
+        f"{sum(block.no_ops for block in row.blocks):,}",
+        f"{sum(block.programs for block in row.blocks):,}",
+        f"{row.mix.core_share:.1%}",
+        "1.0" if row.name == BASELINE else f"{figures.ratio(row.name):.1f}",
+    )
+
+
+def parts_of(row: Row) -> dict[str, float]:
+    """Return microseconds an effective operation, by part, medians over the blocks.
+
+    The baseline has two: what its operations cost without Hypothesis, and the rest.
+    """
+    if row.name == BASELINE:
+        execution = row.recount_seconds / row.operations * 1e6
+        return {"generation": 1e6 / row.rate - execution, "execution": execution, "feedback": 0.0}
+    return {
+        part: statistics.median(getattr(block, f"{part}_seconds") / block.operations for block in row.blocks) * 1e6
+        for part in ("generation", "execution", "feedback")
+    }
+
+
+def _part_cells(row: Row) -> Cells:
+    return (row.name, *(f"{value:,.1f}" for value in parts_of(row).values()))
+
+
+def _mix_cells(figures: LoopFigures, name: str) -> Cells:
+    star = " *" if name in CORE_NAMES else ""
+    return (name + star, *(f"{row.mix.share(name):.1%}" for row in figures.rows))
+
+
+def replay_lines(figures: ReplayFigures) -> list[str]:
+    """The capture's replay."""
+    return [
+        f"replay of {figures.capture} on {' and '.join(figures.targets)}, full comparison every {figures.cadence:,} steps",
+        "",
+        *aligned(
+            [
+                ("import", f"{figures.import_seconds:.1f} s"),
+                ("replay", f"{figures.replay_seconds:.1f} s"),
+                ("together", f"{figures.seconds:.1f} s", f"at most {SECONDS_MOST:.0f} s")[:2],
+                ("peak memory", f"{figures.peak_bytes / (1 << 20):,.0f} MiB"),
+                ("steps", f"{figures.steps:,}"),
+                ("effective", f"{figures.operations:,}"),
+                *((f"  {name}", f"{count:,}") for name, count in sorted(figures.effective.items())),
+                ("findings", f"{len(figures.findings)}"),
+            ]
+        ),
+        f"wanted: at most {SECONDS_MOST:.0f} s and {BYTES_MOST >> 20:,} MiB, no finding, every free matched",
+    ]
+
+
+def cost_lines(figures: CostFigures) -> list[str]:
+    """The cost of single operations and the parts of a program."""
+    sides = list(figures.actions)
+    rows = [("microseconds a call", "calls", *sides)]
+    for action in ACTIONS:
+        spent = [figures.actions[side][action] for side in sides]
+        if spent[0].calls:
+            rows.append((action, f"{spent[0].calls:,}", *(f"{each.microseconds:,.1f}" for each in spent)))
+    parts = [("part", "share", "us/op", "us/program")]
+    for name in PARTS:
+        seconds = figures.parts[name].seconds
+        parts.append(
+            (
+                name,
+                f"{seconds / figures.seconds:.1%}",
+                f"{seconds / figures.operations * 1e6:,.1f}",
+                f"{seconds / figures.programs * 1e6:,.0f}",
+            )
+        )
+    checks = [("checks", "a program"), *((name, f"{n / figures.programs:,.1f}") for name, n in figures.checks.items())]
+    title = f"costs: {figures.programs} programs, {figures.operations:,} effective operations, a clock around each call"
+    return [title, "", *aligned(rows), "", *aligned(parts), "", *aligned(checks)]
+
+
+# -- plain data
+
+
+def loop_data(figures: LoopFigures) -> dict[str, Any]:
+    """The loop benchmark for results.json."""
+    return {
+        "settings": asdict(figures.settings),
+        "rows": {row.name: _row_data(row) for row in figures.rows},
+        "ratios": {row.name: round(figures.ratio(row.name), 2) for row in figures.rows if row.name != BASELINE},
+        "mix_distances": {
+            row.name: round(row.mix.distance(figures.row(BASELINE).mix), 4)
+            for row in figures.rows
+            if row.name != BASELINE
+        },
+        "wanted_ratio": RATIO_LEAST,
+    }
+
+
+def _row_data(row: Row) -> dict[str, Any]:
+    return {
+        "operations_per_second": round(row.rate, 1),
+        "blocks": [
+            {
+                "operations_per_second": round(block.rate, 1),
+                "seconds": round(block.seconds, 3),
+                "operations": block.operations,
+                "no_ops": block.no_ops,
+                "programs": block.programs,
+            }
+            for block in row.blocks
+        ],
+        "microseconds_per_operation": {part: round(value, 1) for part, value in parts_of(row).items()},
+        "core_share": round(row.mix.core_share, 4),
+        "mix": dict(row.mix.counts),
+        "checks": dict(row.checks),
+    }
+
+
+def replay_data(figures: ReplayFigures) -> dict[str, Any]:
+    """The replay for results.json."""
+    data = asdict(figures)
+    data["import_seconds"], data["replay_seconds"] = round(figures.import_seconds, 2), round(figures.replay_seconds, 2)
+    return {**data, "wanted_seconds": SECONDS_MOST, "wanted_bytes": BYTES_MOST}
+
+
+def cost_data(figures: CostFigures) -> dict[str, Any]:
+    """The costs for results.json."""
+    return {
+        "programs": figures.programs,
+        "operations": figures.operations,
+        "microseconds_per_call": {
+            side: {action: round(each.microseconds, 1) for action, each in spent.items() if each.calls}
+            for side, spent in figures.actions.items()
+        },
+        "calls": {action: each.calls for action, each in next(iter(figures.actions.values())).items() if each.calls},
+        "microseconds_per_operation": {
+            name: round(figures.parts[name].seconds / figures.operations * 1e6, 1) for name in PARTS
+        },
+        "checks": dict(figures.checks),
+    }

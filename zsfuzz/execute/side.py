@@ -50,7 +50,7 @@ class Side:
         self.handles: dict[int, int] = {}
         self.pools: dict[int, int] = {0: self.target.zs_create_pool()}
         self.pages: dict[int, int] = {}
-        self.references: dict[int, tuple[int, int]] = {}
+        self.references: dict[int, tuple[int, int, bool]] = {}
         self._boot_pool = self.pools[0]
         self._boot = self.machine.snapshot()
         self._boot_attributes = self._attributes()
@@ -289,7 +289,7 @@ class Side:
         if self.d.compound_head(page) != head:
             self.d.put_page(head)
             return 0
-        self.references[ref_slot] = (page, head)
+        self.references[ref_slot] = (page, head, bool(self.target.page_owner(page)))
         return 1
 
     def speculative_put(self, ref_slot: int) -> Outcome:

@@ -87,7 +87,7 @@ class ExpectedDifferences:
     def _explains_refusal(self, judge: Judge, pages: list[int], reference: object, candidate: object) -> bool:
         """Return whether D4 predicts how many more pages the candidate failed to move."""
         target, d = judge.candidate.target, judge.candidate.d
-        held = [head for _, head in judge.candidate.references.values()]
+        held = [head for _, head, _ in judge.candidate.references.values()]
         refused = [
             page
             for page in pages
@@ -108,7 +108,7 @@ class ExpectedDifferences:
         if not judge.contract.references:
             return ""
         withheld = [_withheld_by_page(judge.reference), _withheld_by_zspage(judge.candidate)]
-        if withheld[0] == withheld[1]:
+        if not any(withheld):
             return ""
         sides = (judge.reference, judge.candidate)
         for zone in (0, 1):
@@ -129,22 +129,24 @@ def _zspage_around(side: SideView, pfn: int) -> ZspageView | None:
 
 
 def _withheld_by_page(side: SideView) -> frozenset[int]:
-    """Pages with a live reference that no zspage owns any more."""
-    target, buddy = side.target, side.machine.buddy
-    return frozenset(
-        buddy.page_to_pfn(page) for page, _ in side.references.values() if not target.page_owner(page)
+    """Pages with a live reference that no zspage owns any more; a poisoned page stays away in any case."""
+    return _pfns(
+        side, [page for page, _, owned in side.references.values() if owned and not side.target.page_owner(page)]
     )
 
 
 def _withheld_by_zspage(side: SideView) -> frozenset[int]:
     """Pages still tied to a zspage that is dead but for its references."""
-    target, buddy = side.target, side.machine.buddy
-    withheld: set[int] = set()
-    for page, _ in side.references.values():
-        zspage = target.page_owner(page)
+    withheld: list[int] = []
+    for page, _, _ in side.references.values():
+        zspage = side.target.page_owner(page)
         if zspage and _is_dead(side, zspage):
-            withheld.update(buddy.page_to_pfn(component) for component in target.zspage_view(zspage).pages)
-    return frozenset(withheld)
+            withheld.extend(side.target.zspage_view(zspage).pages)
+    return _pfns(side, withheld)
+
+
+def _pfns(side: SideView, pages: list[int]) -> frozenset[int]:
+    return frozenset(side.machine.buddy.page_to_pfn(page) for page in pages if not side.d.PageHWPoison(page))
 
 
 def _is_dead(side: SideView, zspage: int) -> bool:

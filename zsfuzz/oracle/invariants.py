@@ -121,7 +121,7 @@ class Inspection:
         if not self._side.references:
             return False
         owner = self._target.page_owner(page)
-        return any(owner and owner == self._target.page_owner(held) for held, _ in self._side.references.values())
+        return any(owner and owner == self._target.page_owner(held) for held, _, _ in self._side.references.values())
 
     def _check_shape(self, view: ZspageView, size_class: SizeClass) -> None:
         self._must(
@@ -243,7 +243,7 @@ class Inspection:
     def _check_references(self) -> None:
         """I6: one for the owner, one an isolation, one a live scanner reference, one a memory error."""
         isolated = self._isolated_pages()
-        held = [head for _, head in self._side.references.values()]
+        held = [head for _, head, _ in self._side.references.values()]
         d = self._side.d
         for view in self._views.values():
             heads = dict.fromkeys(d.compound_head(page) for page in view.pages)

@@ -51,7 +51,7 @@ class SideView(Protocol):
     handles: dict[int, int]
     pools: dict[int, int]
     pages: dict[int, int]
-    references: dict[int, tuple[int, int]]
+    references: dict[int, tuple[int, int, bool]]  # page, head, whether a zspage had the page then
 
     def read(self, address: int, length: int) -> bytes:
         """Load through a mapping."""

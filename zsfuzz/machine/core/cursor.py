@@ -51,11 +51,11 @@ class Cursor:
 
     def _look_closer(self, pfn: int) -> None:
         if pfn < self._least:
-            self._fail("does not advance", pfn, f"comes back to pfn {pfn:#x} from {self._least - 1:#x}")
+            self.astray("does not advance", pfn, f"comes back to pfn {pfn:#x} from {self._least - 1:#x}")
         if pfn >= self._end:
-            self._fail("leaves its range", pfn, f"looks at pfn {pfn:#x}, its range ends at {self._end:#x}")
+            self.astray("leaves its range", pfn, f"looks at pfn {pfn:#x}, its range ends at {self._end:#x}")
         if pfn > self._reach:
-            self._fail("skips pages", pfn, f"goes from {self._least - 1:#x} to {pfn:#x}")
+            self.astray("skips pages", pfn, f"goes from {self._least - 1:#x} to {pfn:#x}")
 
     def jump(self, pfn: int, target: int) -> None:
         """The loop, at pfn, decides to go on at `target`: the rest of the block around pfn is skipped.
@@ -63,11 +63,11 @@ class Cursor:
         Errors: Report unless every pfn between belongs to the same free block or real compound page.
         """
         if target <= pfn:
-            self._fail("does not advance", pfn, f"wants to go from pfn {pfn:#x} back to {target:#x}")
+            self.astray("does not advance", pfn, f"wants to go from pfn {pfn:#x} back to {target:#x}")
         if target > pfn + 1 and target > block_end(self._core, pfn):
             leaves = target > self._end
             rule = "leaves its range" if leaves else "skips pages"
-            self._fail(rule, pfn, f"wants to go from pfn {pfn:#x} to {target:#x}, where no block reaches")
+            self.astray(rule, pfn, f"wants to go from pfn {pfn:#x} to {target:#x}, where no block reaches")
         self._reach = max(self._reach, target)
 
     def give_up(self, target: int) -> None:
@@ -76,45 +76,51 @@ class Cursor:
         Errors: Report when that does not advance.
         """
         if target < self._least:
-            self._fail("does not advance", target, f"gives up what lies before pfn {target:#x} twice")
+            self.astray("does not advance", target, f"gives up what lies before pfn {target:#x} twice")
         self._reach = max(self._reach, target)
 
-    def _fail(self, rule: str, pfn: int, text: str) -> NoReturn:
+    def astray(self, rule: str, pfn: int, text: str) -> NoReturn:
+        """Raise the Report."""
         raise Report("progress", f"I8 scanner {rule}", self._name, f"{self._name}() {text}")
 
 
 def block_end(core: Core, pfn: int) -> int:
-    """Return the pfn after the free block or real compound page around pfn; pfn + 1 for a single page."""
+    """Return the pfn after the free block or real compound page around pfn; pfn + 1 for a single page.
+
+    A recorded order is not trusted: a free block ends where a frame is not free, a compound page where a tail
+    has another head.
+    """
     buddy = core.buddy
     first = buddy.free_block_of(pfn)
     if first >= 0:
-        return first + (1 << buddy.buddy_order(first))
+        last, frame_is_free = first + (1 << buddy.buddy_order(first)), core.m.memory.frame_is_free
+        end = pfn + 1
+        while end < min(last, buddy.pages_count) and frame_is_free(end):
+            end += 1
+        return end
     head = real_head(core, pfn)
-    return pfn + 1 if head < 0 else head + (1 << compound_order_at(core, head))
+    if head < 0:
+        return pfn + 1
+    word, end = _page(head) | 1, max(pfn, head) + 1
+    while end < buddy.pages_count and core.m.load(_page(end) + PG_COMPOUND_HEAD) == word:
+        end += 1
+    return end
 
 
 def real_head(core: Core, pfn: int) -> int:
     """Return the pfn of the head of the real compound page around pfn, -1 when there is none.
 
-    A real compound page has its head in the memmap, with PG_head set and an order that reaches pfn.
+    A real compound page has its head in the memmap, below its tails and with PG_head set.
     """
     load = core.m.load
-    page = VMEMMAP_START + pfn * STRUCT_PAGE_SIZE
-    word = load(page + PG_COMPOUND_HEAD)
+    word = load(_page(pfn) + PG_COMPOUND_HEAD)
+    head = pfn
     if word & 1:
         head, rest = divmod(word - 1 - VMEMMAP_START, STRUCT_PAGE_SIZE)
         if rest or not 0 <= head < pfn:
             return -1
-    else:
-        head = pfn
-    if not load(VMEMMAP_START + head * STRUCT_PAGE_SIZE) >> PG_head & 1:
-        return -1
-    return head if pfn < head + (1 << compound_order_at(core, head)) else -1
+    return head if load(_page(head)) >> PG_head & 1 else -1
 
 
-def compound_order_at(core: Core, head: int) -> int:
-    """Return the order that the second struct page of a head records, 0 when that lies outside the memmap."""
-    if head + 1 >= core.buddy.pages_count:
-        return 0
-    order = core.m.memory.load8(VMEMMAP_START + (head + 1) * STRUCT_PAGE_SIZE + PG_COMPOUND_ORDER)
-    return order if order < core.buddy.max_order else 0
+def _page(pfn: int) -> int:
+    return VMEMMAP_START + pfn * STRUCT_PAGE_SIZE

@@ -16,10 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from zsfuzz.machine.core.bystander import record_around
 from zsfuzz.machine.core.core import Core
 from zsfuzz.machine.layout import (
     PAGE_MAPPING_MOVABLE,
-    PG_COMPOUND_HEAD,
     PG_MAPPING,
     PG_REFCOUNT,
     STRUCT_PAGE_SIZE,
@@ -29,6 +29,7 @@ from zsfuzz.machine.layout import (
     PG_reserved,
 )
 from zsfuzz.machine.report import Report
+from zsfuzz.program.ops import BystanderKind
 
 Truth = Callable[[int], bool | None]
 """pfn -> would the page's owner let it go? Free pages: True. None: nobody can say."""
@@ -41,14 +42,17 @@ def can_move(core: Core, pfn: int, movable: Truth) -> bool | None:
     if core.buddy.is_free_buddy_page(pfn):
         return True
     page, load = VMEMMAP_START + pfn * STRUCT_PAGE_SIZE, core.m.load
-    if load(page) >> PG_hwpoison & 1:
+    if load(page) >> PG_hwpoison & 1 or load(page + PG_MAPPING) == PAGE_MAPPING_MOVABLE:
         return None
-    is_tail = load(page + PG_COMPOUND_HEAD) & 1
-    if not is_tail and (
-        not core.m.load32(page + PG_REFCOUNT) or load(page + PG_MAPPING) == PAGE_MAPPING_MOVABLE
-    ):
+    if not core.m.load32(page + PG_REFCOUNT) and is_inner_frame(core, page):
         return None
     return movable(pfn)
+
+
+def is_inner_frame(core: Core, page: int) -> bool:
+    """Return whether a page is of a larger block of somebody's, not compound, and not its first."""
+    record = record_around(core, page)
+    return record is not None and record.kind is BystanderKind.UNMOVABLE and record.page != page
 
 
 def is_seen_in_zone(core: Core, pfn: int) -> bool:

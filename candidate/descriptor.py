@@ -205,8 +205,8 @@ class MemdescRules(Descriptor):
         """K10. clear_compound_head() for a page that leaves its memdesc, exchanged or freed.
 
         The page then reads as a movable page whose owner let it go: what __ClearPageMovable() leaves behind
-        in 5.10. Errors: VM_BUG_ON for a page that is no memdesc tail, or that is not locked while somebody can
-        still have a reference on its memdesc.
+        in 5.10. Errors: VM_BUG_ON for a page that is no memdesc tail, or that is not locked while somebody
+        can still have a reference on its memdesc.
         """
         memdesc = self.page_memdesc(page)
         if not memdesc:

@@ -238,7 +238,8 @@ class Lifetime(Objects):
     def detach_freed_page(self, page: int) -> None:
         """Turn a component page into an ordinary one (H17), then give its frame back.
 
-        A frame that a memory error pinned stays, and reads as a released movable page like an exchanged one (H20).
+        A frame that a memory error pinned stays, and reads as a released movable page like an exchanged one
+        (H20).
         """
         self.memdesc_rules().memdesc_detach(page)
         self.d.free_page(page)

@@ -179,10 +179,11 @@ class Pool(Compaction):
 
     def zs_stats_size_show(self, pool: int) -> tuple[ClassRow, ...]:
         """Return the `classes` file, one row a distinct class, by index."""
-        return tuple(self.class_row(class_) for class_ in self.classes_of(pool))
+        return tuple(self.class_row(pool, self.class_index(class_)) for class_ in self.classes_of(pool))
 
-    def class_row(self, class_: int) -> ClassRow:
+    def class_row(self, pool: int, class_index: int) -> ClassRow:
         """Return one row, read under class->lock."""
+        class_ = self.k.load(pool + POOL_SIZE_CLASS + 8 * class_index)
         self.lock_class(class_)
         allocated = self.zs_stat_get(class_, OBJ_ALLOCATED)
         used = self.zs_stat_get(class_, OBJ_USED)

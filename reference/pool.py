@@ -214,11 +214,12 @@ class Pool(Mapping):
 
         Source: zs_stats_size_show(), v5.10. Strays: no totals.
         """
-        return tuple(self.class_row(self.class_of(pool, class_idx)) for class_idx in self.class_indices)
+        return tuple(self.class_row(pool, class_idx) for class_idx in self.class_indices)
 
-    def class_row(self, size_class: int) -> ClassRow:
+    def class_row(self, pool: int, class_index: int) -> ClassRow:
         """Return one row, its counters read with class->lock held. Source: zs_stats_size_show(), v5.10."""
         load32 = self.load32
+        size_class = self.class_of(pool, class_index)
         self.k.spin_lock(size_class + CLASS_LOCK, CLASS_SPINLOCK)
         almost_full = self.zs_stat_get(size_class, CLASS_ALMOST_FULL)
         almost_empty = self.zs_stat_get(size_class, CLASS_ALMOST_EMPTY)

@@ -133,7 +133,10 @@ def free_lists(world: World) -> list[list[int]]:
     """Every free list of the buddy allocator, in its order."""
     buddy = world.machine.buddy
     return [
-        buddy.free_blocks(zone, order, kind) for zone in (0, 1) for order in range(buddy.max_order) for kind in range(4)
+        buddy.free_blocks(zone, order, kind)
+        for zone in (0, 1)
+        for order in range(buddy.max_order)
+        for kind in range(4)
     ]
 
 
@@ -223,7 +226,13 @@ def test_the_statistics_are_the_kernels_classes_file() -> None:
     world = World()
     world.fill(6)
     row = next(row for row in world.target.zs_stats_size_show(world.pool) if row.obj_used)
-    assert (row.size_bytes, row.obj_allocated, row.obj_used, row.pages_used, row.freeable) == (3264, 10, 6, 8, 0)
+    assert (row.size_bytes, row.obj_allocated, row.obj_used, row.pages_used, row.freeable) == (
+        3264,
+        10,
+        6,
+        8,
+        0,
+    )
     assert (row.almost_empty, row.almost_full, row.pages_per_zspage) == (1, 0, 4)
     assert len(world.target.zs_stats_size_show(world.pool)) == 69
     assert world.target.zs_huge_class_size(world.pool) == 3257

@@ -39,9 +39,24 @@ def test_a_live_zspage_reads_as_a_plain_page_to_every_redirected_primitive(switc
     world = World(Candidate, *switches)
     handle = world.malloc()
     zspage, d = world.target.zspage_of(handle), world.d
-    for primitive in ("PageTail", "PageHead", "PageCompound", "PageLRU", "PageSlab", "PageAnon", "PageWriteback"):
+    for primitive in (
+        "PageTail",
+        "PageHead",
+        "PageCompound",
+        "PageLRU",
+        "PageSlab",
+        "PageAnon",
+        "PageWriteback",
+    ):
         assert not getattr(d, primitive)(zspage), primitive
-    for primitive in ("PageReserved", "PageHWPoison", "PageIsolated", "PageBuddy", "PageOffline", "page_mapped"):
+    for primitive in (
+        "PageReserved",
+        "PageHWPoison",
+        "PageIsolated",
+        "PageBuddy",
+        "PageOffline",
+        "page_mapped",
+    ):
         assert not getattr(d, primitive)(zspage), primitive
     assert not d.page_has_type(zspage)
     assert d.page_mapcount(zspage) == 0
@@ -112,4 +127,3 @@ def test_the_computed_offset_is_the_one_that_a_walk_over_the_objects_finds(name:
         for index in range(size_class.pages_per_zspage):
             first = next(start for start in starts if start >= index * page_size)
             assert world.target.first_obj_offset(size_class.size_bytes, index) == first - index * page_size
-

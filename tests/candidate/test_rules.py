@@ -194,7 +194,9 @@ def test_a_listed_function_that_is_no_primitive_is_a_new_one() -> None:
 
 
 def test_the_patches_are_numbered_and_say_why() -> None:
-    assert [patch.id for patch in CORE_PATCHES] == [f"K{number}" for number in range(1, len(CORE_PATCHES) + 1)]
+    assert [patch.id for patch in CORE_PATCHES] == [
+        f"K{number}" for number in range(1, len(CORE_PATCHES) + 1)
+    ]
     assert all(patch.reason and patch.hazards for patch in CORE_PATCHES)
 
 
@@ -210,7 +212,9 @@ def one_page(*switches: str) -> tuple[World, MemdescRules, int, int]:
 
 
 @pytest.mark.parametrize("switches", [(), ("heap_above_memmap",)])
-def test_a_memdesc_tail_is_told_from_a_real_one_on_both_sides_of_the_memmap(switches: tuple[str, ...]) -> None:
+def test_a_memdesc_tail_is_told_from_a_real_one_on_both_sides_of_the_memmap(
+    switches: tuple[str, ...],
+) -> None:
     world, d, page, zspage = one_page(*switches)
     assert d.page_memdesc(page) == zspage and d.PageTail(page)
     real = world.machine.buddy.alloc_pages(GFP_KERNEL, 1, compound=True) + 64

@@ -29,10 +29,10 @@ class Scene:
 
     def __init__(self, name: str = "reference") -> None:
         self.side = Side("reference", resolve(name), MachineConfig(geometry("linux-5.10"), 64, 64, 1 << 19))
-        self.contract = Contract()
+        self.contract = Contract(self.side.machine.geometry.size_classes)
         for slot, size in enumerate(SIZES):
             self.side.malloc(slot, 0, size, Gfp.MOVABLE)
-            self.contract.objects[slot] = ObjectContent(0, size)
+            self.contract.allocated(slot, 0, size)
         self.m = self.side.machine
         self.target = self.side.target
         self.first = self.target.zspage_of(self.side.handles[0])
@@ -153,7 +153,7 @@ def _attribute(scene: Scene) -> None:
         (_swap_handles, "I1"),
         (_same_place, "I1"),
         (_lose_header, "I1"),
-        (_count_one_more, "I2|I4"),
+        (_count_one_more, "I2|I3|I4"),
         (_statistic(legacy.OBJ_USED), "I2"),
         (_statistic(legacy.OBJ_ALLOCATED), "I2"),
         (_pages_allocated, "I2"),

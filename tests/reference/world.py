@@ -225,7 +225,7 @@ class World:
         zs = self.zs
         for zspage, group in zspages.items():
             used += self._check_zspage(row, zs.zspage_view(zspage), group, seen)
-        stats = zs.class_row(self.size_class(row))
+        stats = zs.class_row(self.pool, row.index)
         assert (stats.obj_used, stats.obj_allocated) == (used, len(zspages) * row.objs_per_zspage)
         assert stats.almost_full == len(self.listed(row, ALMOST_FULL))
         assert stats.almost_empty == len(self.listed(row, ALMOST_EMPTY))

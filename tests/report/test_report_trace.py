@@ -8,6 +8,8 @@ Next:  zsfuzz/report/trace.py, zsfuzz/report/pages.py, zsfuzz/report/verdict.py,
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.campaign.fakes import FakeRunner, finding_at, sizes
 from zsfuzz.campaign.verdict import judge
 from zsfuzz.execute.result import PageRow
@@ -52,6 +54,12 @@ def test_the_step_of_a_finding_is_shown_although_the_run_never_finished_it() -> 
     lines = list(trace_lines(trace, finding_at(1)))
     assert lines[2].split() == [">", "1", "h1", "=", "malloc", "5000", "?", "?"]
     assert "I6 is broken" in lines[3]
+
+
+def test_the_values_that_a_finding_names_stand_in_its_row() -> None:
+    trace = Trace(sizes(32).steps)
+    finding = replace(finding_at(0), details=(("reference", "0"), ("candidate", "-16")))
+    assert list(trace_lines(trace, finding))[1].split()[-2:] == ["0", "-16"]
 
 
 def test_a_finding_at_the_end_stands_below_the_last_step() -> None:

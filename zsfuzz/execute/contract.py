@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from zsfuzz.policy.size_class import ZS_HANDLE_SIZE, SizeClassTable
+
 PATTERN_BYTES = 4096
 
 
@@ -63,7 +65,9 @@ class ObjectContent:
 class Contract:
     """The dictionary, the lane's map, and the failures armed for coming operations."""
 
-    def __init__(self) -> None:
+    def __init__(self, size_classes: SizeClassTable) -> None:
+        self._size_classes = size_classes
+        self._classes: dict[tuple[int, int], None] = {}
         self.objects: dict[int, ObjectContent] = {}
         self.mapped: int | None = None
         self.mapped_writable = False
@@ -73,6 +77,15 @@ class Contract:
         self.references: dict[int, None] = {}
         self.bystanders: dict[int, None] = {}
         self.armed: dict[tuple[str, str], int] = {}
+
+    def allocated(self, slot: int, pool: int, size: int) -> None:
+        """Note a new object."""
+        self.objects[slot] = ObjectContent(pool, size)
+        self._classes[(pool, self._size_classes.class_for(size + ZS_HANDLE_SIZE).index)] = None
+
+    def classes_used(self, pool: int) -> list[int]:
+        """Return the raw indices of the size classes that objects of a pool were asked from in this run."""
+        return [index for number, index in self._classes if number == pool]
 
     def objects_in(self, pool: int) -> int:
         """Return how many live objects a pool has."""

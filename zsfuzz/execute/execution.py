@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from zsfuzz.execute.blame import finding_of_exception
-from zsfuzz.execute.contract import PATTERN_BYTES, Contract, ObjectContent, pattern
+from zsfuzz.execute.contract import PATTERN_BYTES, Contract, pattern
 from zsfuzz.execute.drain import drain
 from zsfuzz.execute.features import Features
 from zsfuzz.execute.result import Observer, RunResult
@@ -70,7 +70,7 @@ class Execution:
         self.program = program
         self.reference, self.candidate = sides
         self.sides = sides
-        self.contract = Contract()
+        self.contract = Contract(sides[0].machine.geometry.size_classes)
         self.expected = ExpectedDifferences()
         self.judge = Judge(self.reference, self.candidate, self.contract, self.expected)
         self.features = Features(self.reference)
@@ -255,7 +255,7 @@ class Execution:
             return _NO_OP
         outcome = self._both("malloc", step.slot, step.pool, step.size, step.gfp)
         if outcome:
-            self.contract.objects[step.slot] = ObjectContent(step.pool, step.size)
+            self.contract.allocated(step.slot, step.pool, step.size)
         return outcome
 
     def _free(self, step: ops.Free) -> object:

@@ -44,7 +44,10 @@ class Locks:
     def release(self, name: str, address: int) -> None:
         """Note that a lock was released. Errors: Report when this lane did not take it through that word."""
         held = self.held
-        for position in range(len(held) - 1, -1, -1):
+        if held and held[-1] == (name, address):
+            held.pop()
+            return
+        for position in range(len(held) - 2, -1, -1):
             if held[position][1] == address and held[position][0] == name:
                 del held[position]
                 return
@@ -91,7 +94,11 @@ class Locks:
         if self._load(address):
             self.blocked(name, address)
         self._store(address, 1)
-        self.hold(name, address, may_wait=True)
+        if self.held:
+            self.hold(name, address, may_wait=True)
+        else:
+            self.held.append((name, address))
+            self.acquired_count += 1
 
     def spin_trylock(self, address: int, name: str) -> bool:
         """Take a spinlock if it is free."""

@@ -121,6 +121,11 @@ class Memory:
                 return (start + address - base) >> 3
         return None
 
+    def page_words(self, offset: int) -> list[int]:
+        """Return the 64-bit word at `offset` of every struct page, by pfn (trusted code only)."""
+        start = self.memmap_word + (offset >> 3)
+        return self.words[start :: STRUCT_PAGE_SIZE >> 3].tolist()
+
     # -- frames
 
     def poison_all_frames(self) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
-from zsfuzz.machine.layout import NR_ZSPAGES, PAGE_OFFSET, STRUCT_PAGE_SIZE, VMEMMAP_START, ZONE_NAMES, PG_isolated
+from zsfuzz.machine.layout import NR_ZSPAGES, PAGE_OFFSET, PG_FLAGS, STRUCT_PAGE_SIZE, VMEMMAP_START, ZONE_NAMES, PG_isolated
 from zsfuzz.oracle.judge import Violation
 from zsfuzz.policy.size_class import NR_ZS_FULLNESS, OBJ_ALLOCATED_TAG, get_fullness_group
 from zsfuzz.target.protocol import ClassRow, ZspageView
@@ -39,7 +39,7 @@ class Inspection:
         }
         self._facts = 0
         self._rows: dict[int, dict[int, ClassRow]] = {
-            number: {row.index: row for row in self._target.zs_stats_size_show(pool)}
+            number: {index: self._target.class_row(pool, index) for index in contract.classes_used(number)}
             for number, pool in side.pools.items()
         }
         self._listed: dict[int, list[tuple[int, int, int]]] = {}
@@ -71,9 +71,7 @@ class Inspection:
     def _collect(self) -> None:
         target = self._target
         for number, pool in self._side.pools.items():
-            for index, row in self._rows[number].items():
-                if not row.obj_allocated and not self._any_listed(pool, index):
-                    continue
+            for index in self._rows[number]:
                 for group in range(NR_ZS_FULLNESS):
                     for zspage in target.fullness_list(pool, index, group):
                         self._listed.setdefault(zspage, []).append((number, index, group))
@@ -83,9 +81,6 @@ class Inspection:
         for page in self._side.pages.values():
             if zspage := target.page_owner(page):
                 self._views.setdefault(zspage, target.zspage_view(zspage))
-
-    def _any_listed(self, pool: int, index: int) -> bool:
-        return any(self._target.fullness_list(pool, index, group) for group in range(NR_ZS_FULLNESS))
 
     def _add(self, zspage: int, pool: int) -> None:
         if zspage not in self._views:
@@ -108,12 +103,15 @@ class Inspection:
                 self._must(page not in seen, "I9 page in two zspages", "pages", hex(page))
                 seen[page] = zspage
                 self._must(self._target.page_owner(page) == zspage, "I9 stale head", "owner", hex(page))
+        is_free, owner = self._machine.memory.frame_is_free, self._target.page_owner
         for pfn in range(self._machine.buddy.pages_count):
+            if is_free(pfn):
+                continue
             page = VMEMMAP_START + pfn * STRUCT_PAGE_SIZE
             if page in seen or self._is_withheld(page):
                 continue
             self._facts += 1
-            if self._target.page_owner(page) and not self._machine.buddy.is_free_buddy_page(pfn):
+            if owner(page):
                 self._fail("I9 stale head", "owner", f"pfn {pfn} names a zspage that does not have it")
 
     def _is_withheld(self, page: int) -> bool:
@@ -230,15 +228,16 @@ class Inspection:
             counter = buddy.zone_page_state(zone, NR_ZSPAGES)
             self._must(counter == pages, "I7 NR_ZSPAGES", "nr_zspages", ZONE_NAMES[zone], counter, pages)
         isolated = self._isolated_pages()
-        load = self._machine.load
-        for pfn in range(buddy.pages_count):
-            page = VMEMMAP_START + pfn * STRUCT_PAGE_SIZE
-            flags = load(page)
-            self._facts += 1
+        flagged = 0
+        for pfn, flags in enumerate(self._machine.memory.page_words(PG_FLAGS)):
             if flags & 1:
                 self._fail("I5 page locked at quiescence", "PG_locked", f"pfn {pfn} is locked and nobody runs")
-            if (flags >> PG_isolated & 1) != (page in isolated):
-                self._fail("I10 isolated flag", "PG_isolated", f"pfn {pfn} is on no list of the core, or lost its flag")
+            if flags >> PG_isolated & 1:
+                flagged += 1
+                if VMEMMAP_START + pfn * STRUCT_PAGE_SIZE not in isolated:
+                    self._fail("I10 isolated flag", "PG_isolated", f"pfn {pfn} is on no list of the core")
+        self._facts += 2 * buddy.pages_count
+        self._must(flagged == len(isolated), "I10 isolated flag", "PG_isolated", flagged, len(isolated))
 
     def _check_references(self) -> None:
         """I6: one for the owner, one an isolation, one a live scanner reference, one a memory error."""

@@ -72,15 +72,14 @@ def _compare_pool(judge: Judge, number: int) -> None:
         values = [getattr(target, name)(pool) for target, pool in zip(targets, pools, strict=True)]
         if values[0] != values[1]:
             judge.diverged("pool statistics", (), name, values[0], values[1])
-    rows = [target.zs_stats_size_show(pool) for target, pool in zip(targets, pools, strict=True)]
-    if rows[0] != rows[1]:
-        for one, other in zip(rows[0], rows[1], strict=True):
+    for index in judge.contract.classes_used(number):
+        one, other = (target.class_row(pool, index) for target, pool in zip(targets, pools, strict=True))
+        if one != other:
             for field in one.__slots__:
                 if getattr(one, field) != getattr(other, field):
                     judge.diverged("class statistics", (), field, one, other)
-    for row in rows[0]:
-        if row.obj_allocated:
-            _compare_class(judge, number, row.index)
+        if one.obj_allocated:
+            _compare_class(judge, number, index)
 
 
 def _compare_class(judge: Judge, number: int, class_index: int) -> None:

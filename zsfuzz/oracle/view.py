@@ -8,7 +8,7 @@ Next:  who fulfils them: zsfuzz/execute/side.py, zsfuzz/execute/contract.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from zsfuzz.machine.descriptor import Descriptor
@@ -33,6 +33,9 @@ class ContractView(Protocol):
 
     @property
     def objects(self) -> Mapping[int, ContentView]: ...
+
+    def classes_used(self, pool: int) -> Iterable[int]:
+        """Return the raw indices of the size classes that objects of a pool were asked from in this run."""
 
     @property
     def pools(self) -> Mapping[int, None]: ...

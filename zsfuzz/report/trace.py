@@ -60,9 +60,12 @@ class Trace:
         """Remember the map of pfns."""
         self.pages_index, self.reference_pages, self.candidate_pages = index, reference, candidate
 
-    def first_difference(self) -> int | None:
-        """Return the index of the first step whose outcomes differ, None when all agree."""
-        return next((row.index for row in self.steps if row.reference != row.candidate), None)
+    def first_difference(self, finding: Finding | None) -> int | None:
+        """Return the index of the first step whose outcomes differ, else the finding's, None for neither."""
+        differing = next((row.index for row in self.steps if row.reference != row.candidate), None)
+        if differing is None and finding is not None:
+            return finding.step
+        return differing
 
     def rows(self, finding: Finding | None) -> list[StepRow]:
         """Return the steps, and below them the one that the run never came back from."""
@@ -74,15 +77,15 @@ class Trace:
             if finding.step < len(self.program_steps)
             else "(everything is freed and checked)"
         )
-        return [*self.steps, StepRow(finding.step, broken, "?", "?", True)]
+        said = dict(finding.details)
+        row = StepRow(finding.step, broken, said.get("reference", "?"), said.get("candidate", "?"), True)
+        return [*self.steps, row]
 
 
 def trace_lines(trace: Trace, finding: Finding | None, *, last: int | None = None) -> Iterator[str]:
     """Yield the trace as text. last: only that many steps before the end, with a word on what is left out."""
-    marked = trace.first_difference()
-    if marked is None and finding is not None:
-        marked = finding.step
     rows = trace.rows(finding)
+    marked = trace.first_difference(finding)
     shown = rows if last is None else rows[-last:]
     cells = [_HEAD, *(_cells(row, row.index == marked, len(trace.program_steps)) for row in shown)]
     columns = widths(cells, _LIMITS)

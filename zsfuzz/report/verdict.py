@@ -23,8 +23,9 @@ def verdict_lines(verdict: Verdict, where: str, *, overridden: bool, traced: boo
         yield from finding_lines(verdict.finding)
     if not verdict.as_kept and verdict.kept_for is not None:
         yield from changed_lines(verdict, overridden=overridden)
-    for name, uses in sorted(verdict.result.expected.items()):
-        yield f"   expected difference {name}: {uses}"
+    used = [f"{name} {uses:,}" for name, uses in sorted(verdict.result.expected.items()) if uses]
+    if used:
+        yield f"   expected differences used: {', '.join(used)}"
     if verdict.result.parted:
         yield f"   the designs may go on differently after {verdict.result.parted}"
     if verdict.result.operations == 0 and verdict.finding is None:
@@ -59,7 +60,7 @@ def verdict_json(verdict: Verdict, where: str, replay: str, trace: Trace | None)
     }
     if trace is not None:
         entry["steps"] = [asdict(row) for row in trace.rows(verdict.finding)]
-        entry["first_difference"] = trace.first_difference()
+        entry["first_difference"] = trace.first_difference(verdict.finding)
         entry["pages"] = {
             "reference": [asdict(row) for row in trace.reference_pages],
             "candidate": [asdict(row) for row in trace.candidate_pages],

@@ -146,6 +146,10 @@ class Target(ABC):
     def zs_stats_size_show(self, pool: int) -> tuple[ClassRow, ...]:
         """Return the `classes` file, one row a distinct class, by index."""
 
+    @abstractmethod
+    def class_row(self, pool: int, class_index: int) -> ClassRow:
+        """Return one row of the `classes` file. class_index: raw index of a distinct class."""
+
     # -- looking inside (no write, no lock)
 
     @abstractmethod

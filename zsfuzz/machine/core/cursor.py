@@ -21,7 +21,6 @@ from typing import NoReturn
 from zsfuzz.machine.core.core import Core
 from zsfuzz.machine.layout import (
     PG_COMPOUND_HEAD,
-    PG_COMPOUND_ORDER,
     STRUCT_PAGE_SIZE,
     VMEMMAP_START,
     PG_head,

@@ -260,7 +260,7 @@ class AttachOneByOne(Candidate):
 
     def alloc_zspage_pages(self, class_: int, zspage: int, gfp: int) -> bool:
         for index in range(self.pages_per_zspage(class_)):
-            page = self.k.alloc_page(gfp)
+            page = self.k.alloc_page(self.page_gfp(gfp))
             if not page:
                 self.free_zspage_pages(zspage)
                 return False

@@ -144,7 +144,7 @@ class Lifetime(Objects):
         return True
 
     def page_gfp(self, gfp: int) -> int:
-        """Return the mask for component pages: they are not movable without CONFIG_COMPACTION (694d6b99923e)."""
+        """Return the mask for component pages: not movable without CONFIG_COMPACTION (694d6b99923e)."""
         return gfp if self.k.compaction_enabled else gfp & ~GFP_MOVABLE
 
     def free_zspage_pages(self, zspage: int) -> None:

@@ -60,7 +60,7 @@ def test_the_free_list_ends_in_a_phantom_slot_that_is_no_object() -> None:
 
 
 def test_the_end_link_of_a_class_without_phantom_comes_back_cut_to_32_bits() -> None:
-    """Class 2048: -1 is stored by freeobj in 32 bits, shifted in 32 bits, and is another value when it is read."""
+    """Class 2048: -1 is stored in 32 bits, shifted in 32 bits, and is another value when it is read."""
     world = World()
     first, second = world.malloc(CLASS_2048), world.malloc(CLASS_2048)
     zspage = world.target.zspage_of(first)

@@ -1,4 +1,4 @@
-"""Each fault of the catalogue: it can be planted, and the shortest sequence that shows it is clean without it.
+"""Each fault of the catalogue can be planted, and the sequence that shows it is clean without it.
 
 A sequence is run on the candidate as it is, where it must not raise, and on the one with the fault planted,
 where it raises or observes something else.
@@ -77,7 +77,7 @@ def two_isolated(world: World) -> object:
 
 
 def lost_wakeup(world: World) -> object:
-    """Whenever the flags word is about to be stored to, a waiter sets PG_waiters first: is his bit ever lost?"""
+    """Just before the flags word is stored to, a waiter sets PG_waiters: is his bit ever lost?"""
     handles = world.fill(4)
     zspage, store = world.target.zspage_of(handles[0]), world.target.k.store
     lost = []
@@ -384,7 +384,7 @@ def test_a_fault_belongs_to_the_candidate_and_overrides_something(fault: Fault) 
 
 
 def test_the_targets_are_found_by_name() -> None:
-    assert TARGETS == {"candidate": Candidate, "candidate-literal": Literal}
+    assert [TARGETS[name] for name in ("candidate", "candidate-literal")] == [Candidate, Literal]
 
 
 def test_the_literal_reading_shows_what_the_patches_are_for() -> None:

@@ -18,7 +18,7 @@ def free_pages(world: World) -> int:
 
 @pytest.mark.parametrize("index", range(4))
 def test_a_reference_held_over_the_free_ties_all_frames_until_the_last_put(index: int) -> None:
-    """get p[i], free(last), put p[i]: statistics change at the free, frames and descriptor go at the put (H14)."""
+    """get p[i], free(last), put p[i]: statistics change at the free, frames go at the put (H14)."""
     world = World()
     handle = world.malloc()
     view = world.view(handle)
@@ -46,7 +46,7 @@ def test_two_references_need_two_puts() -> None:
 
 
 def test_a_tied_page_reads_as_a_released_movable_page() -> None:
-    """As a page of 5.10 after reset_page(): __PageMovable() holds, PageMovable() does not, nobody isolates it."""
+    """As one of 5.10 after reset_page(): __PageMovable() holds, PageMovable() does not."""
     world = World()
     handle = world.malloc()
     page = world.pages(handle)[0]

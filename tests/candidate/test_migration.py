@@ -1,6 +1,8 @@
-"""The mm core on the candidate's pages: isolate, migrate, put back, and what happens to a zspage meanwhile."""
+"""The mm core on the candidate's pages: isolate, migrate, put back, and what a zspage does meanwhile."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
@@ -60,7 +62,7 @@ def test_all_pages_of_a_zspage_move_in_one_request(mode: int) -> None:
 
 
 def test_the_roles_of_the_counts_swap_at_the_hand_over() -> None:
-    """H05: the zspage's count and both pages' own counts through one exchange, as the callback leaves them."""
+    """H05: the zspage's count and both pages' own through one exchange, as the callback leaves them."""
     world = World()
     handle = world.malloc()
     page, zspage, d = world.pages(handle)[1], world.target.zspage_of(handle), world.d
@@ -173,7 +175,7 @@ def test_a_zspage_that_compaction_has_taken_off_its_list_is_not_isolated() -> No
 
 @pytest.mark.parametrize("end", ["putback", "migrate"])
 def test_a_zspage_is_not_freed_while_isolated_and_the_worker_frees_it_afterwards(end: str) -> None:
-    """isolate p0, free the last object, then put back or migrate; only the worker gives the pages back (A04)."""
+    """isolate p0, free the last object, put back or migrate; only the worker gives the pages back (A04)."""
     world = World()
     handle = world.malloc()
     zspage, page = world.target.zspage_of(handle), world.pages(handle)[0]
@@ -315,23 +317,20 @@ def test_a_page_in_the_wrong_state_is_a_bug_of_the_core(callback: str) -> None:
     page = world.pages(world.malloc())[0]
     if callback == "isolate":
         world.d.set_page_isolated(page)
-    lock = world.d.lock_page(page)
+    assert world.d.lock_page(page)
+    mapping = world.d.page_mapping(page)
+    calls: dict[str, Callable[[], object]] = {
+        "isolate": lambda: world.target.zs_page_isolate(page, 0),
+        "migrate": lambda: world.target.zs_page_migrate(mapping, page, page, MIGRATE_SYNC),
+        "putback": lambda: world.target.zs_page_putback(page),
+    }
     with pytest.raises(Report, match="isolated"):
-        if callback == "isolate":
-            world.target.zs_page_isolate(page, 0)
-        elif callback == "migrate":
-            world.target.zs_page_migrate(world.d.page_mapping(page), page, page, MIGRATE_SYNC)
-        else:
-            world.target.zs_page_putback(page)
-    assert lock
+        calls[callback]()
 
 
 @HEAPS
 def test_compaction_of_a_zone_moves_the_pages_of_zspages(switches: tuple[str, ...]) -> None:
-    """[Z0 Z1 ...
-
-    Z12 free free Z15]: the migrate scanner sees no compound page, and offers each tail (H01).
-    """
+    """[Z0 .. Z11 free Z15]: the migrate scanner sees no compound page, and offers each tail (H01)."""
     world = World(Candidate, *switches)
     handles = world.fill(80)
     world.free(*handles[60:75])

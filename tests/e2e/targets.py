@@ -34,7 +34,7 @@ class Mine(candidate.TARGETS["candidate"]):
     name = "mine"
 
     def __init__(self, kernel):
-        raise RuntimeError("cannot be made")
+        raise RuntimeError("not today")
 """
 
 KEEPS_A_COUNT = """

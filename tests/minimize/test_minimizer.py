@@ -299,8 +299,13 @@ def test_smallest_finds_the_edge_in_few_calls(target: int) -> None:
         return value >= target
 
     assert smallest(0, 1000, works) == target
-    assert len(calls) <= 11
+    assert len(calls) <= (3 if target == 1000 else 12)
     assert 1000 not in calls
+
+
+def test_smallest_looks_once_into_a_gap() -> None:
+    """What works need not be all above an edge: sizes of four-page classes lie here and there."""
+    assert smallest(0, 1000, lambda value: 480 <= value <= 520 or value == 1000) == 480
 
 
 def test_a_proposal_that_is_not_simpler_is_a_fault_of_ours() -> None:

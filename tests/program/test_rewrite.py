@@ -7,6 +7,7 @@ import pytest
 from zsfuzz.machine.geometry import GEOMETRIES
 from zsfuzz.policy.size_class import ZS_HANDLE_SIZE
 from zsfuzz.program import ops
+from zsfuzz.program.limits import MAX_OFFSET, MAX_SIZE
 from zsfuzz.program.rewrite import Space, renamed, rescaled, slots_of
 
 EVERY_NAME = ops.Migrate((ops.Component(4, 1), ops.IsolatedPage(4), ops.Pfn(4)), ops.MigrateMode.SYNC)
@@ -66,6 +67,16 @@ def test_the_edges_of_sizes_stay_edges(before: int, after: int) -> None:
         assert 0 < scaled.size <= 120
     else:
         assert scaled == ops.Malloc(7, after, ops.Gfp.KERNEL, 1)
+
+
+def test_offsets_and_lengths_scale_with_the_page() -> None:
+    assert rescaled(ops.Write(0, 100, 50, 7), 1024, 4096) == ops.Write(0, 400, 200, 7)
+    assert rescaled(ops.Read(0, 400, 2), 4096, 1024) == ops.Read(0, 100, 0)
+
+
+def test_nothing_scales_beyond_what_a_file_may_hold() -> None:
+    operations = [ops.Write(0, MAX_OFFSET, MAX_OFFSET, 7), ops.Malloc(0, MAX_SIZE)]
+    assert [rescaled(operation, 1024, 4096) for operation in operations] == operations
 
 
 def test_other_operations_and_the_same_pages_change_nothing() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from zsfuzz.errors import HarnessError, UsageError
 from zsfuzz.execute.result import Observer, RunResult
 from zsfuzz.program.program import Header, Program
 
@@ -53,10 +54,33 @@ class Choice:
 
 
 def open_runner(reference: str, candidate: str, faults: tuple[str, ...] = ()) -> ProgramRunner:
-    """Return a runner of the two targets. Errors: UsageError for an unknown target or fault."""
+    """Return a runner of the two targets.
+
+    Errors: UsageError for an unknown target or fault, or a user's own target that raises when it is made.
+    """
     from zsfuzz.execute.runner import Runner  # here, so that `--help` and `show` start without the machine
 
-    return Runner(reference, candidate, faults)
+    runner = Runner(reference, candidate, faults)
+    for name in (reference, candidate):
+        if _is_own(name):
+            _boot(runner, name)
+    return runner
+
+
+def _is_own(name: str) -> bool:
+    """Return whether a name is module:attribute."""
+    return ":" in name and not name.startswith(("candidate-literal:", "kernel:"))
+
+
+def _boot(runner: ProgramRunner, name: str) -> None:
+    """Run nothing, once, to tell a class that cannot be made from a finding and from our faults."""
+    try:
+        runner.run(Program(Header(), ()), cadence=1)
+    except (UsageError, HarnessError):
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UsageError(f"target {name!r} cannot be made: {reason}; see `zsfuzz conform {name}`") from error
 
 
 class Runners:

@@ -28,22 +28,41 @@ _MOST_OWNERS = 4  # object slots whose components are tried in place of a pfn
 def shrink_classes(search: Search) -> None:
     """Move all objects of one size to the smallest size class that does as well.
 
-    One by one they could not move: what a finding needs may be that they share a zspage. And it is no matter
-    of halving: chains of four pages are scattered over the sizes.
+    One by one they could not move: what a finding needs may be that they share a zspage. The smallest class
+    of each chain length comes first, as chains of four pages are scattered over the sizes.
     """
     search.phase = "classes"
     sizes = dict.fromkeys(step.size for step in search.best.steps if isinstance(step, Malloc))
-    lowest = _lowest_requests(search)
+    lowest, shortest = _lowest_requests(search)
     for size in sizes:
-        for smaller in lowest:
-            if smaller >= size or _resize(search, size, smaller):
-                break
+        _shrink_class(search, size, lowest, shortest)
 
 
-def _lowest_requests(search: Search) -> list[int]:
-    """Return the smallest request that each size class serves, ascending, in bytes."""
-    classes = geometry(search.best.header.geometry).size_classes.classes
-    return [0] + [max(1, each.size_bytes + 1 - ZS_HANDLE_SIZE) for each in classes[:-1]]
+def _shrink_class(search: Search, size: int, lowest: list[int], shortest: list[int]) -> None:
+    def move(smaller: int) -> bool:
+        nonlocal size
+        if not _resize(search, size, smaller):
+            return False
+        size = smaller
+        return True
+
+    for request in shortest:
+        if request >= size or move(request):
+            break
+    ladder = [request for request in lowest if request < size]
+    smallest(0, len(ladder), lambda rung: move(ladder[rung]))
+
+
+def _lowest_requests(search: Search) -> tuple[list[int], list[int]]:
+    """Return the smallest request, in bytes, of each size class, and of each chain length; both ascending."""
+    lowest = [0]
+    shortest = {0: 0}
+    request = 1
+    for size_class in geometry(search.best.header.geometry).size_classes.classes:
+        lowest.append(request)
+        shortest.setdefault(size_class.pages_per_zspage, request)
+        request = size_class.size_bytes + 1 - ZS_HANDLE_SIZE
+    return lowest, list(shortest.values())
 
 
 def _resize(search: Search, size: int, smaller: int) -> bool:

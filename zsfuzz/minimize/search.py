@@ -109,11 +109,19 @@ class Search:
 def smallest(low: int, high: int, works: Callable[[int], bool]) -> int:
     """Return a value in low..high that works although the one below it does not; low if that works.
 
-    works(high) is known to be true and is not called. Takes about log2(high - low) calls.
+    works(high) is known to be true and is not called. Takes about log2(high - low) calls, but only three
+    where nothing gets smaller, which is the usual case once a program has been gone through.
     """
     if high <= low or works(low):
         return min(low, high)
     fails = low
+    if high - fails > 1 and works(high - 1):
+        high -= 1
+    elif high - fails > 2:
+        middle = (fails + high) // 2  # what works may have gaps, as sizes of four-page classes have
+        if not works(middle):
+            return high
+        high = middle
     while high - fails > 1:
         middle = (fails + high) // 2
         if works(middle):

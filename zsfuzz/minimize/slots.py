@@ -18,7 +18,7 @@ from zsfuzz.minimize.search import Search
 from zsfuzz.program.ops import Operation
 from zsfuzz.program.rewrite import Space, renamed, slots_of
 
-_MOST_MERGED = 12  # slots of a space that are tried in pairs
+_MOST_MERGED = 6  # slots that are tried in place of one
 
 
 def number_slots(search: Search) -> None:
@@ -41,14 +41,22 @@ def _attempt(search: Search, space: Space, names: Mapping[int, int]) -> bool:
 
 
 def _merge(search: Search, space: Space) -> None:
-    """Let one slot serve for two whose lives do not overlap; the lower number stays."""
-    slots = sorted(_in_order(search.best.steps, space))
-    if len(slots) > _MOST_MERGED:
-        return
-    for position, slot in enumerate(slots):
-        for lower in slots[:position]:
+    """Let one slot serve for two, of which one is not named any more when the other appears."""
+    for slot in sorted(_in_order(search.best.steps, space)):
+        for lower in _free_before(search.best.steps, space, slot)[:_MOST_MERGED]:
             if _attempt(search, space, {slot: lower}):
                 break
+
+
+def _free_before(steps: tuple[Operation, ...], space: Space, slot: int) -> list[int]:
+    """Return the lower slots that are mentioned only before, or only after, all mentions of this one."""
+    mentions: dict[int, list[int]] = {}
+    for index, step in enumerate(steps):
+        for of, name in slots_of(step):
+            if of is space:
+                mentions.setdefault(name, []).append(index)
+    first, last = mentions[slot][0], mentions[slot][-1]
+    return sorted(name for name, at in mentions.items() if name < slot and (at[-1] < first or last < at[0]))
 
 
 def _one_by_one(search: Search, space: Space) -> None:

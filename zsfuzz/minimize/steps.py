@@ -18,7 +18,7 @@ from zsfuzz.program.ops import Isolate, IsolatedPage, Migrate, Operation, PageNa
 from zsfuzz.program.rewrite import Space, slots_of
 
 _MOST_NAMES = 100
-_MOST_STEPS_FOR_PAIRS = 24  # at most 276 pairs
+_MOST_STEPS_FOR_PAIRS = 40
 
 
 def delete_by_name(search: Search) -> None:
@@ -70,7 +70,10 @@ def _delete_runs(search: Search, size: int) -> bool:
 
 
 def delete_pairs(search: Search) -> None:
-    """Drop two steps at once: what is opened and what closes it. Only where there are few steps."""
+    """Drop two steps at once that name the same slot: what is opened and what closes it.
+
+    Only where few steps are left, as the number of pairs grows with the square.
+    """
     search.phase = "pairs"
     first = 0
     while first < len(search.best.steps) <= _MOST_STEPS_FOR_PAIRS:
@@ -79,9 +82,12 @@ def delete_pairs(search: Search) -> None:
 
 
 def _delete_with_another(search: Search, first: int) -> bool:
-    for second in range(first + 1, len(search.best.steps)):
-        kept = [index not in (first, second) for index in range(len(search.best.steps))]
-        if _keep(search, kept):
+    steps = search.best.steps
+    names = set(slots_of(steps[first]))
+    for second in range(first + 1, len(steps)):
+        if names.isdisjoint(slots_of(steps[second])):
+            continue
+        if _keep(search, [index not in (first, second) for index in range(len(steps))]):
             return True
     return False
 

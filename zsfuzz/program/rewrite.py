@@ -15,8 +15,20 @@ from enum import Enum
 from typing import Any
 
 from zsfuzz.policy.size_class import ZS_HANDLE_SIZE, size_class_table
-from zsfuzz.program.limits import BYSTANDER_SLOT, FIELDS, HANDLE, PAGE, PAGE_SLOT, PAGES, POOL, REF_SLOT, Kind
-from zsfuzz.program.ops import Component, IsolatedPage, Malloc, Operation, PageName, Pfn
+from zsfuzz.program.limits import (
+    BYSTANDER_SLOT,
+    FIELDS,
+    HANDLE,
+    MAX_OFFSET,
+    MAX_SIZE,
+    PAGE,
+    PAGE_SLOT,
+    PAGES,
+    POOL,
+    REF_SLOT,
+    Kind,
+)
+from zsfuzz.program.ops import Component, IsolatedPage, Malloc, Operation, PageName, Pfn, Read, Write
 
 
 class Space(Enum):
@@ -90,17 +102,23 @@ def _renamed_page(page: PageName, space: Space, names: Mapping[int, int]) -> Pag
 
 
 def rescaled(operation: Operation, page_size_before: int, page_size_after: int) -> Operation:
-    """Return a malloc moved to the class of the same shape in other pages; any other operation as it is.
+    """Return an operation as it would be with other pages: scaled, a malloc in a class of the same shape.
 
     page_size_before, page_size_after: bytes, of geometries. A class that fills N pages with M objects does so
     in pages of any size, as far as the steps between classes allow. Requests that get a page of their own, or
     none, keep their distance from the page size.
     """
-    if page_size_before == page_size_after or not isinstance(operation, Malloc) or not operation.size:
+    if page_size_before == page_size_after:
+        return operation
+    if isinstance(operation, Read | Write):
+        offset = min(operation.offset * page_size_after // page_size_before, MAX_OFFSET)
+        length = min(operation.length * page_size_after // page_size_before, MAX_OFFSET)
+        return replace(operation, offset=offset, length=length)
+    if not isinstance(operation, Malloc) or not operation.size:
         return operation
     size = operation.size
     size_class = size_class_table(page_size_before).class_for(size + ZS_HANDLE_SIZE)
     if size_class.huge:
-        return replace(operation, size=max(1, size - page_size_before + page_size_after))
+        return replace(operation, size=min(max(1, size - page_size_before + page_size_after), MAX_SIZE))
     slot_bytes = size_class.size_bytes * page_size_after // page_size_before
     return replace(operation, size=max(1, slot_bytes - ZS_HANDLE_SIZE))

@@ -7,6 +7,7 @@ Never: an allocator under test.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zsfuzz.machine.core.core import Core
@@ -48,6 +49,19 @@ class Owner:
         self.refuses = False
         self.putbacks: list[int] = []
         self.modes: list[int] = []
+
+    def replace(
+        self,
+        isolate_page: Callable[[int, int], bool] | None = None,
+        migratepage: Callable[[int, int, int, int], int] | None = None,
+    ) -> None:
+        """Answer the core by other functions from now on."""
+        number = self.m.register_address_space_operations(
+            AddressSpaceOperations(
+                isolate_page or self.isolate_page, migratepage or self.migratepage, self.putback_page
+            )
+        )
+        self.m.store(self.mapping + 8, number)
 
     def take(self, page: int, byte: int) -> int:
         """Make an allocated page ours and movable."""

@@ -126,11 +126,7 @@ def test_an_owner_that_sets_the_flag_by_itself_is_reported(world: World) -> None
         world.core.d.set_page_isolated(page)
         return isolate(page, mode)
 
-    operations = world.m.mapping_operations(world.owner.mapping)
-    number = world.m.register_address_space_operations(
-        type(operations)(too_eager, operations.migratepage, operations.putback_page)
-    )
-    world.m.store(world.owner.mapping + 8, number)
+    world.owner.replace(isolate_page=too_eager)
     with pytest.raises(Report, match="PG_isolated by itself"):
         isolate_movable_page(world.core, page)
 

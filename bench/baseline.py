@@ -18,12 +18,21 @@ the example goes on with a new one, so that no step is lost.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import FunctionType
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from hypothesis.strategies import SearchStrategy
 
 from bench.weights import WEIGHTS
@@ -82,9 +91,12 @@ class Session:
         self.checks.update(execution.result(()).checks)
 
 
-def run_baseline(session: Session, examples: int, steps: int, random_seed: int) -> None:
-    """Run one block. Errors: whatever an oracle raises, as Hypothesis re-raises it."""
-    factory: Callable[[], AllocatorMachine] = seed(random_seed)(lambda: AllocatorMachine(session))
+def run_baseline(
+    session: Session, examples: int, steps: int, random_seed: int, *, own_names: bool = False
+) -> None:
+    """Run one block. own_names: see machine_class(). Errors: whatever an oracle raises, as Hypothesis re-raises it."""
+    machine = machine_class(own_names)
+    factory: Callable[[], AllocatorMachine] = seed(random_seed)(lambda: machine(session))
     run_state_machine_as_test(
         factory,  # type: ignore[arg-type]  # any callable that returns a machine, says its documentation
         settings=baseline_settings(examples, steps),
@@ -101,21 +113,6 @@ def baseline_settings(examples: int, steps: int) -> settings:
         phases=(Phase.generate,),
         suppress_health_check=list(HealthCheck),
     )
-
-
-def operation(**arguments: SearchStrategy[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A rule. All rules have one name.
-
-    Hypothesis leaves rules out of an example by their name. With names of their own, most examples would have no
-    malloc and so little to do, the mix would not be the published one, and choosing a rule would cost four times as
-    much.
-    """
-
-    def decorate(method: Callable[..., None]) -> Callable[..., None]:
-        method.__name__ = "operation"
-        return rule(**arguments)(method)
-
-    return decorate
 
 
 _PICK = st.integers(0, 255)  # taken modulo what there is to pick from: each pick finds something
@@ -157,6 +154,30 @@ def _has_no_references(self: AllocatorMachine) -> bool:
 def _moves_alone(self: AllocatorMachine) -> bool:
     """Neither a reference nor an isolated page is in the way."""
     return _has_no_references(self) and not self.execution.contract.page_slots
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """A method that becomes a rule. when: its precondition. arguments: a strategy each."""
+
+    method: Callable[..., None]
+    when: Callable[[AllocatorMachine], bool]
+    arguments: Mapping[str, SearchStrategy[Any]]
+
+
+_RULES: dict[str, _Rule] = {}
+
+
+def operation(
+    when: Callable[[AllocatorMachine], bool], **arguments: SearchStrategy[Any]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Note a method as a rule; machine_class() makes it one."""
+
+    def decorate(method: Callable[..., None]) -> Callable[..., None]:
+        _RULES[method.__name__] = _Rule(method, when, arguments)
+        return method
+
+    return decorate
 
 
 class AllocatorMachine(RuleBasedStateMachine):
@@ -236,8 +257,9 @@ class AllocatorMachine(RuleBasedStateMachine):
 
     # -- objects
 
-    @precondition(_has_room)
-    @operation(slot=st.integers(0, SLOTS - 1), size=_PICK, gfp=st.sampled_from(ops.Gfp), pool=_PICK)
+    @operation(
+        _has_room, slot=st.integers(0, SLOTS - 1), size=_PICK, gfp=st.sampled_from(ops.Gfp), pool=_PICK
+    )
     def malloc(self, slot: int, size: int, gfp: ops.Gfp, pool: int) -> None:
         """zs_malloc() into a slot that is free, of a size that fills its class."""
         objects, pools = self.execution.contract.objects, list(self.execution.contract.pools)
@@ -247,34 +269,40 @@ class AllocatorMachine(RuleBasedStateMachine):
         request = served.size_bytes - (0 if served.huge else 8)
         self.do(ops.Malloc(slot, request, gfp, pools[pool % len(pools)] if pools else 0))
 
-    @precondition(_has_objects)
-    @operation(pick=_PICK)
+    @operation(_has_objects, pick=_PICK)
     def free(self, pick: int) -> None:
         """zs_free()."""
         self.do(ops.Free(self._slot(pick)))
 
-    @precondition(_has_objects)
-    @operation(pick=_PICK, mode=st.sampled_from(MAP_MODES))
+    @operation(_has_objects, pick=_PICK, mode=st.sampled_from(MAP_MODES))
     def map(self, pick: int, mode: ops.MapMode) -> None:
         """zs_map_object()."""
         self.do(ops.Map(self._slot(pick), mode))
 
-    @precondition(_holds_map)
-    @operation()
+    @operation(_holds_map)
     def unmap(self) -> None:
         """zs_unmap_object()."""
         self.do(ops.Unmap(self.execution.contract.mapped or 0))
 
-    @precondition(lambda self: bool(self.execution.contract.objects))
-    @operation(pick=_PICK, offset=st.integers(0, 4095), length=st.integers(1, 4096), number=_PICK)
+    @operation(
+        lambda self: bool(self.execution.contract.objects),
+        pick=_PICK,
+        offset=st.integers(0, 4095),
+        length=st.integers(1, 4096),
+        number=_PICK,
+    )
     def write(self, pick: int, offset: int, length: int, number: int) -> None:
         """A store through a map."""
         slot = self._held_or(pick)
         size = self.execution.contract.objects[slot].size
         self.do(ops.Write(slot, offset % size, length, number))
 
-    @precondition(lambda self: bool(self.execution.contract.objects))
-    @operation(pick=_PICK, offset=st.integers(0, 4095), length=st.integers(1, 4096))
+    @operation(
+        lambda self: bool(self.execution.contract.objects),
+        pick=_PICK,
+        offset=st.integers(0, 4095),
+        length=st.integers(1, 4096),
+    )
     def read(self, pick: int, offset: int, length: int) -> None:
         """A load through a map."""
         slot = self._held_or(pick)
@@ -287,39 +315,33 @@ class AllocatorMachine(RuleBasedStateMachine):
 
     # -- pools
 
-    @precondition(_free_hands)
-    @operation(pool=_PICK)
+    @operation(_free_hands, pool=_PICK)
     def compact(self, pool: int) -> None:
         """zs_compact()."""
         self.do(ops.Compact(self._pool(pool)))
 
-    @precondition(_free_hands)
-    @operation(kind=st.sampled_from(ops.ShrinkKind), pool=_PICK)
+    @operation(_free_hands, kind=st.sampled_from(ops.ShrinkKind), pool=_PICK)
     def shrink(self, kind: ops.ShrinkKind, pool: int) -> None:
         """The pool's shrinker."""
         self.do(ops.Shrink(kind, self._pool(pool)))
 
-    @precondition(_free_hands)
-    @operation(pool=_PICK)
+    @operation(_free_hands, pool=_PICK)
     def stats(self, pool: int) -> None:
         """The statistics."""
         self.do(ops.Stats(self._pool(pool)))
 
-    @precondition(_free_hands)
-    @operation(pool=_PICK)
+    @operation(_free_hands, pool=_PICK)
     def huge_class_size(self, pool: int) -> None:
         """zs_huge_class_size()."""
         self.do(ops.HugeClassSize(self._pool(pool)))
 
-    @precondition(lambda self: _has_no_references(self) and len(self.execution.contract.pools) < POOLS)
-    @operation()
+    @operation(lambda self: _has_no_references(self) and len(self.execution.contract.pools) < POOLS)
     def create_pool(self) -> None:
         """zs_create_pool() of the first pool that is not there."""
         pools = self.execution.contract.pools
         self.do(ops.CreatePool(next(pool for pool in range(POOLS) if pool not in pools)))
 
-    @precondition(lambda self: _moves_alone(self) and bool(self._idle_pools()))
-    @operation(pick=_PICK)
+    @operation(lambda self: _moves_alone(self) and bool(self._idle_pools()), pick=_PICK)
     def destroy_pool(self, pick: int) -> None:
         """zs_destroy_pool() of one that is empty."""
         idle = self._idle_pools()
@@ -335,8 +357,7 @@ class AllocatorMachine(RuleBasedStateMachine):
 
     # -- pages
 
-    @precondition(_free_hands)
-    @operation(page_slot=st.integers(0, PAGE_SLOTS - 1), pick=_PICK, index=st.integers(0, 3))
+    @operation(_free_hands, page_slot=st.integers(0, PAGE_SLOTS - 1), pick=_PICK, index=st.integers(0, 3))
     def isolate(self, page_slot: int, pick: int, index: int) -> None:
         """isolate_movable_page()."""
         page_slots = self.execution.contract.page_slots
@@ -344,21 +365,22 @@ class AllocatorMachine(RuleBasedStateMachine):
             page_slot = (page_slot + 1) % PAGE_SLOTS
         self.do(ops.Isolate(page_slot, ops.Component(self._slot(pick), index)))
 
-    @precondition(_has_isolated)
-    @operation(pick=_PICK)
+    @operation(_has_isolated, pick=_PICK)
     def putback(self, pick: int) -> None:
         """putback_movable_pages()."""
         isolated = list(self.execution.contract.page_slots)
         self.do(ops.Putback(isolated[pick % len(isolated)]))
 
-    @precondition(lambda self: _has_objects(self) or _has_isolated(self))
-    @operation(picks=st.lists(st.integers(0, 511), min_size=1, max_size=3), mode=_MODE)
+    @operation(
+        lambda self: _has_objects(self) or _has_isolated(self),
+        picks=st.lists(st.integers(0, 511), min_size=1, max_size=3),
+        mode=_MODE,
+    )
     def migrate(self, picks: list[int], mode: ops.MigrateMode) -> None:
         """migrate_pages() of a short list."""
         self.do(ops.Migrate(tuple([self._page(pick) for pick in picks]), mode))
 
-    @precondition(_free_hands)
-    @operation(ref_slot=st.integers(0, REF_SLOTS - 1), pick=st.integers(0, 511))
+    @operation(_free_hands, ref_slot=st.integers(0, REF_SLOTS - 1), pick=st.integers(0, 511))
     def speculative_get(self, ref_slot: int, pick: int) -> None:
         """A reference as a PFN walker takes it."""
         references = self.execution.contract.references
@@ -366,55 +388,52 @@ class AllocatorMachine(RuleBasedStateMachine):
             ref_slot = (ref_slot + 1) % REF_SLOTS
         self.do(ops.SpeculativeGet(ref_slot, self._page(pick)))
 
-    @precondition(_has_references)
-    @operation(pick=_PICK)
+    @operation(_has_references, pick=_PICK)
     def speculative_put(self, pick: int) -> None:
         """Drop a reference."""
         references = list(self.execution.contract.references)
         self.do(ops.SpeculativePut(references[pick % len(references)]))
 
-    @precondition(_moves_alone)
-    @operation(pick=st.integers(0, 511), kind=st.sampled_from(ops.PoisonKind))
+    @operation(_moves_alone, pick=st.integers(0, 511), kind=st.sampled_from(ops.PoisonKind))
     def poison(self, pick: int, kind: ops.PoisonKind) -> None:
         """A memory error."""
         self.do(ops.Poison(self._page(pick), kind))
 
     # -- ranges
 
-    @precondition(_free_hands)
-    @operation(scanner=st.sampled_from(ops.Scanner), start=_PICK, length=st.integers(4, 64))
+    @operation(_free_hands, scanner=st.sampled_from(ops.Scanner), start=_PICK, length=st.integers(4, 64))
     def scan(self, scanner: ops.Scanner, start: int, length: int) -> None:
         """One PFN scanner."""
         self.do(ops.Scan(scanner, *self._range(start, length)))
 
-    @precondition(_has_no_references)
-    @operation(start=_PICK, length=st.integers(4, 64), mode=_MODE)
+    @operation(_has_no_references, start=_PICK, length=st.integers(4, 64), mode=_MODE)
     def compact_zone(self, start: int, length: int, mode: ops.MigrateMode) -> None:
         """The two compaction scanners."""
         self.do(ops.CompactZone(*self._range(start, length), mode))
 
-    @precondition(_has_no_references)
-    @operation(start=_PICK, length=st.integers(1, 16))
+    @operation(_has_no_references, start=_PICK, length=st.integers(1, 16))
     def contig(self, start: int, length: int) -> None:
         """alloc_contig_range()."""
         self.do(ops.Contig(*self._range(start, length)))
 
-    @precondition(_moves_alone)
-    @operation(pick=_PICK)
+    @operation(_moves_alone, pick=_PICK)
     def offline(self, pick: int) -> None:
         """offline_pages() of a section."""
         self.do(ops.Offline(*self._section(pick)))
 
-    @precondition(_free_hands)
-    @operation(pick=_PICK)
+    @operation(_free_hands, pick=_PICK)
     def online(self, pick: int) -> None:
         """online_pages() of a section."""
         self.do(ops.Online(*self._section(pick)))
 
     # -- the rest
 
-    @precondition(_free_hands)
-    @operation(slot=st.integers(0, BYSTANDER_SLOTS - 1), kind=st.sampled_from(ops.BystanderKind), order=st.integers(0, 3))
+    @operation(
+        _free_hands,
+        slot=st.integers(0, BYSTANDER_SLOTS - 1),
+        kind=st.sampled_from(ops.BystanderKind),
+        order=st.integers(0, 3),
+    )
     def bystander(self, slot: int, kind: ops.BystanderKind, order: int) -> None:
         """A page of somebody else."""
         taken = self.execution.contract.bystanders
@@ -422,35 +441,45 @@ class AllocatorMachine(RuleBasedStateMachine):
             slot = (slot + 1) % BYSTANDER_SLOTS
         self.do(ops.Bystander(slot, kind, order))
 
-    @precondition(_has_bystanders)
-    @operation(pick=_PICK)
+    @operation(_has_bystanders, pick=_PICK)
     def drop_bystander(self, pick: int) -> None:
         """Free a bystander."""
         taken = list(self.execution.contract.bystanders)
         self.do(ops.DropBystander(taken[pick % len(taken)]))
 
-    @precondition(_free_hands)
     @operation(
-        operation=st.sampled_from(ops.FailOperation), what=st.sampled_from(ops.FailWhat), ordinal=st.integers(0, 3)
+        _free_hands,
+        operation=st.sampled_from(ops.FailOperation),
+        what=st.sampled_from(ops.FailWhat),
+        ordinal=st.integers(0, 3),
     )
     def fail(self, operation: ops.FailOperation, what: ops.FailWhat, ordinal: int) -> None:
         """A failure of a later allocation."""
         self.do(ops.Fail(operation, what, ordinal))
 
-    @precondition(_free_hands)
-    @operation()
+    @operation(_free_hands)
     def run_work(self) -> None:
         """The deferred worker."""
         self.do(ops.RunWork())
 
-    @precondition(_free_hands)
-    @operation()
+    @operation(_free_hands)
     def trim(self) -> None:
         """Everything that gives memory back."""
         self.do(ops.Trim())
 
 
-for _name, _weight in WEIGHTS.items():
-    for _number in range(1, _weight):
-        # A further name of the same rule: Hypothesis picks among the names, each as often as any other.
-        setattr(AllocatorMachine, f"{_name}_{_number}", getattr(AllocatorMachine, _name))
+@cache
+def machine_class(own_names: bool) -> type[AllocatorMachine]:
+    """Return the state machine with its rules, each under as many names as its weight says.
+
+    own_names: let each rule keep the name of its method. Hypothesis then leaves rules out of an example by their
+    names, which is its own way of swarm testing: many examples have no malloc and so little to do, the mix is not
+    the published one, and to choose a rule costs several times as much. Without, all rules have one name.
+    """
+    members: dict[str, Any] = {}
+    for name, each in _RULES.items():
+        method = FunctionType(each.method.__code__, globals(), name if own_names else "operation")
+        method.__annotations__ = each.method.__annotations__
+        made = precondition(each.when)(rule(**each.arguments)(method))
+        members.update({f"{name}_{number}": made for number in range(WEIGHTS[name])})
+    return type("WeightedMachine", (AllocatorMachine,), members)

@@ -176,7 +176,9 @@ def measure_loop(loop: LoopSettings, say: Callable[[str], None] = lambda _: None
                 _baseline_block(row, session, loop, loop.seed + number, recounter)
             else:
                 _fuzz_block(row, loops[rows.index(row) - 1], loop, recounter)
-            say(f"block {number + 1} of {loop.blocks}: {row.name}: {row.blocks[-1].rate:,.0f} operations a second")
+            say(
+                f"block {number + 1} of {loop.blocks}: {row.name}: {row.blocks[-1].rate:,.0f} operations a second"
+            )
     figures = LoopFigures(loop, tuple(rows))
     for row in rows[1:]:
         check_mixes(row.mix, figures.row(BASELINE).mix, loop.most_distance, row.name)
@@ -211,7 +213,9 @@ def _recount(row: Row, programs: Sequence[Program], results: Sequence[RunResult]
         row.checks.update({name: again.checks[name] for name in (*SHARED_CHECKS, "invariants")})
 
 
-def _baseline_block(row: Row, session: Session, loop: LoopSettings, random_seed: int, recounter: Runner) -> None:
+def _baseline_block(
+    row: Row, session: Session, loop: LoopSettings, random_seed: int, recounter: Runner
+) -> None:
     session.clear()
     began = perf_counter()
     run_baseline(session, loop.examples, loop.steps, random_seed)

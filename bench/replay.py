@@ -114,7 +114,9 @@ def check_replay(figures: ReplayFigures, expected: Mapping[str, int]) -> None:
     for finding in figures.findings:
         must(False, f"{name}: {finding}")
     for kind, count in expected.items():
-        must(figures.imported[kind] == count, f"{name}: {figures.imported[kind]} {kind} imported, not {count}")
+        must(
+            figures.imported[kind] == count, f"{name}: {figures.imported[kind]} {kind} imported, not {count}"
+        )
     for kind in ("malloc", "free", "compact"):
         done = figures.effective.get(kind, 0)
         must(done == expected[kind], f"{name}: {done} {kind} took effect, not {expected[kind]}")
@@ -122,7 +124,10 @@ def check_replay(figures: ReplayFigures, expected: Mapping[str, int]) -> None:
         figures.operations + figures.no_ops == figures.steps,
         f"{name}: {figures.steps} steps, of which {figures.operations} and {figures.no_ops} are accounted for",
     )
-    must(figures.checks["full"] > 0 and figures.checks["drain"] == 1, f"{name}: the run was not compared to its end")
+    must(
+        figures.checks["full"] > 0 and figures.checks["drain"] == 1,
+        f"{name}: the run was not compared to its end",
+    )
 
 
 def main(arguments: list[str]) -> None:

@@ -50,7 +50,11 @@ def _costs(arguments: argparse.Namespace) -> Section:
     return cost_lines(figures), cost_data(figures)
 
 
-SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {"loop": _loop, "replay": _replay, "costs": _costs}
+SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
+    "loop": _loop,
+    "replay": _replay,
+    "costs": _costs,
+}
 
 
 def _say(line: str) -> None:
@@ -70,10 +74,14 @@ def environment() -> dict[str, Any]:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(prog="python -m bench.run", description="Measure, and check the work measured.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.run", description="Measure, and check the work measured."
+    )
     parser.add_argument("--quick", action="store_true", help="tiny blocks: does it work, not how fast it is")
     parser.add_argument("--only", nargs="+", choices=tuple(SECTIONS), default=tuple(SECTIONS), metavar="NAME")
-    parser.add_argument("--blocks", type=int, default=LoopSettings().blocks, help="interleaved blocks of each row")
+    parser.add_argument(
+        "--blocks", type=int, default=LoopSettings().blocks, help="interleaved blocks of each row"
+    )
     parser.add_argument("--seed", type=int, default=LoopSettings().seed)
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE")
     return parser.parse_args(arguments)

@@ -48,16 +48,24 @@ def loop_lines(figures: LoopFigures) -> list[str]:
     head = ("", "op/s", "lowest", "highest", "us/op", "operations", "no-ops", "programs", "core", "ratio")
     lines += aligned([head, *(_rate_cells(figures, row) for row in figures.rows)])
     lines += ["", "microseconds an effective operation, where they go"]
-    lines += aligned([("", "generation", "execution", "feedback"), *(_part_cells(row) for row in figures.rows)])
+    lines += aligned(
+        [("", "generation", "execution", "feedback"), *(_part_cells(row) for row in figures.rows)]
+    )
     lines += ["", "mix: share of effective operations (* counts for the published mix)"]
     lines += aligned(
-        [("", *(row.name for row in figures.rows)), *(_mix_cells(figures, kind.__name__) for kind in OPERATIONS)]
+        [
+            ("", *(row.name for row in figures.rows)),
+            *(_mix_cells(figures, kind.__name__) for kind in OPERATIONS),
+        ]
     )
     lines += ["", "checks for 1,000 effective operations"]
     names = (*SHARED_CHECKS, "invariants")
     lines += aligned(
         [("", *(row.name for row in figures.rows))]
-        + [(name, *(f"{row.checks[name] * 1000 / row.operations:,.1f}" for row in figures.rows)) for name in names]
+        + [
+            (name, *(f"{row.checks[name] * 1000 / row.operations:,.1f}" for row in figures.rows))
+            for name in names
+        ]
     )
     return lines
 
@@ -87,7 +95,8 @@ def parts_of(row: Row) -> dict[str, float]:
         execution = row.recount_seconds / row.operations * 1e6
         return {"generation": 1e6 / row.rate - execution, "execution": execution, "feedback": 0.0}
     return {
-        part: statistics.median(getattr(block, f"{part}_seconds") / block.operations for block in row.blocks) * 1e6
+        part: statistics.median(getattr(block, f"{part}_seconds") / block.operations for block in row.blocks)
+        * 1e6
         for part in ("generation", "execution", "feedback")
     }
 
@@ -141,7 +150,10 @@ def cost_lines(figures: CostFigures) -> list[str]:
                 f"{seconds / figures.programs * 1e6:,.0f}",
             )
         )
-    checks = [("checks", "a program"), *((name, f"{n / figures.programs:,.1f}") for name, n in figures.checks.items())]
+    checks = [
+        ("checks", "a program"),
+        *((name, f"{n / figures.programs:,.1f}") for name, n in figures.checks.items()),
+    ]
     title = f"costs: {figures.programs} programs, {figures.operations:,} effective operations, a clock around each call"
     return [title, "", *aligned(rows), "", *aligned(parts), "", *aligned(checks)]
 
@@ -154,7 +166,9 @@ def loop_data(figures: LoopFigures) -> dict[str, Any]:
     return {
         "settings": asdict(figures.settings),
         "rows": {row.name: _row_data(row) for row in figures.rows},
-        "ratios": {row.name: round(figures.ratio(row.name), 2) for row in figures.rows if row.name != BASELINE},
+        "ratios": {
+            row.name: round(figures.ratio(row.name), 2) for row in figures.rows if row.name != BASELINE
+        },
         "mix_distances": {
             row.name: round(row.mix.distance(figures.row(BASELINE).mix), 4)
             for row in figures.rows
@@ -187,7 +201,10 @@ def _row_data(row: Row) -> dict[str, Any]:
 def replay_data(figures: ReplayFigures) -> dict[str, Any]:
     """The replay for results.json."""
     data = asdict(figures)
-    data["import_seconds"], data["replay_seconds"] = round(figures.import_seconds, 2), round(figures.replay_seconds, 2)
+    data["import_seconds"], data["replay_seconds"] = (
+        round(figures.import_seconds, 2),
+        round(figures.replay_seconds, 2),
+    )
     return {**data, "wanted_seconds": SECONDS_MOST, "wanted_bytes": BYTES_MOST}
 
 
@@ -200,7 +217,9 @@ def cost_data(figures: CostFigures) -> dict[str, Any]:
             side: {action: round(each.microseconds, 1) for action, each in spent.items() if each.calls}
             for side, spent in figures.actions.items()
         },
-        "calls": {action: each.calls for action, each in next(iter(figures.actions.values())).items() if each.calls},
+        "calls": {
+            action: each.calls for action, each in next(iter(figures.actions.values())).items() if each.calls
+        },
         "microseconds_per_operation": {
             name: round(figures.parts[name].seconds / figures.operations * 1e6, 1) for name in PARTS
         },

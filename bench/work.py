@@ -57,14 +57,17 @@ def mix_of(counts: Mapping[type[Operation], int]) -> Mix:
 
 
 class KindCounter:
-    """An observer of runs that counts effective operations by kind."""
+    """An observer of one run that counts effective operations by kind."""
 
     def __init__(self) -> None:
         self.counts: Counter[type[Operation]] = Counter()
+        self._counted = -1
 
     def step(self, index: int, operation: Operation, reference: str, candidate: str, effective: bool) -> None:
-        """Count one step."""
-        self.counts[type(operation)] += effective
+        """Count one step, once: a step on which the sides differ as expected is told of twice."""
+        if effective and index != self._counted:
+            self._counted = index
+            self.counts[type(operation)] += 1
 
     def pages(self, index: int, reference: list[PageRow], candidate: list[PageRow]) -> None:
         """Nothing is counted here."""

@@ -22,11 +22,10 @@ from zsfuzz.machine.descriptor import Descriptor
 from zsfuzz.machine.layout import (
     HUGETLB_PAGE_DTOR,
     PG_COMPOUND_DTOR,
-    PG_COMPOUND_HEAD,
     PG_COMPOUND_MAPCOUNT,
     PG_INDEX,
     STRUCT_PAGE_SIZE,
-    PG_slab,
+    PG_writeback,
     signed32,
 )
 from zsfuzz.target.fault import Fault
@@ -156,13 +155,6 @@ class NoSecondLook(MemdescRules):
         return True
 
 
-class DetachLeavesNull(MemdescRules):
-    """H20: an exchanged page is left without a mapping: the core takes it for an LRU page."""
-
-    def memdesc_detach(self, page: int) -> None:
-        self._store(page + PG_COMPOUND_HEAD, 0)
-
-
 class PoisonOnZspage(MemdescRules):
     """H23: the reference of a poisoned page stays on the zspage."""
 
@@ -230,21 +222,19 @@ class FullnessInFlags(Candidate):
             super().set_packed(zspage, bits, value)
 
 
-class SlabFlag(Candidate):
-    """H10: a zspage is slab memory and says so: PG_slab in its flags word."""
+class OwnBitInFlags(Candidate):
+    """H10: a bit of the design's own in the flags word, where the core has PG_writeback."""
 
     def set_zspage_zone(self, zspage: int) -> None:
         super().set_zspage_zone(zspage)
-        self.k.set_bit(PG_slab, zspage + self.FLAGS)
+        self.k.set_bit(PG_writeback, zspage + self.FLAGS)
 
 
-class OwnerLeavesEarly(Candidate):
-    """H16: the owner drops its reference with the last object: then a count of 1 is the core's."""
+class FreedWhileIsolated(Candidate):
+    """H16: the owner frees an empty zspage though the core has pages of it: a count of 1 would be the core's."""
 
     def zspage_emptied(self, pool: int, class_: int, zspage: int, isolated: bool) -> None:
-        if isolated:
-            self.put_zspage(zspage)
-        super().zspage_emptied(pool, class_, zspage, isolated)
+        super().zspage_emptied(pool, class_, zspage, isolated=False)
 
 
 class FreeTail(Candidate):
@@ -349,7 +339,7 @@ HAZARDS: Final = (
     ),
     _hazard("H08", "the first object's offset is lost", "invariant I1", OffsetLost),
     _hazard("H09", "fullness is written beside PG_locked", "invariant I5", FullnessInFlags, concurrent=True),
-    _hazard("H10", "PG_slab is set in the zspage's flags", "divergence", SlabFlag),
+    _hazard("H10", "a bit of zsmalloc's own reads as PG_writeback", "progress", OwnBitInFlags),
     _hazard(
         "H11", "has_unmovable_pages() skips to the slab", "progress I8", rules_override=CompoundToUnmovable
     ),
@@ -364,17 +354,11 @@ HAZARDS: Final = (
         rules_override=NoSecondLook,
         concurrent=True,
     ),
-    _hazard("H16", "the owner's reference ends with the last object", "invariant I6", OwnerLeavesEarly),
+    _hazard("H16", "a zspage is freed while the core has a page of it", "bug", FreedWhileIsolated),
     _hazard("H17", "a tail is given to the buddy allocator", "bug", FreeTail),
     _hazard("H18", "the error path of alloc_zspage() frees tails", "bug", AttachOneByOne),
     _hazard("H19", "tails name a half-built zspage", "invariant I6", PublishHalfBuilt, concurrent=True),
     _hazard("H20", "one reset takes the mapping from all pages", "divergence", ResetAll),
-    _hazard(
-        "H20-detach",
-        "an exchanged page reads as an LRU page",
-        "invariant I10",
-        rules_override=DetachLeavesNull,
-    ),
     _hazard("H22", "tails have a count of 0", "invariant I6", FrozenTails),
     _hazard("H23", "a memory error holds the whole zspage", "divergence", rules_override=PoisonOnZspage),
     _hazard("H23-soft", "soft offline migrates the zspage", "bug", rules_override=SoftOfflineHead),

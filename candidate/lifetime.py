@@ -226,9 +226,11 @@ class Lifetime(Objects):
 
     def zspage_destructor(self, zspage: int) -> None:
         """Free the frames and the descriptor of a zspage whose count is 0: nobody can reach it any more."""
-        if self.get_zspage_inuse(zspage) or self.k.load(zspage + self.MAPPING) & ~PAGE_MAPPING_FLAGS:
+        if self.get_zspage_inuse(zspage):
+            self.k.BUG("VM_BUG_ON inuse", "_refcount", "a zspage in use lost its last reference")
+        if self.k.load(zspage + self.MAPPING) & ~PAGE_MAPPING_FLAGS:
             self.k.BUG(
-                "VM_BUG_ON live zspage", "_refcount", "a zspage that was not freed lost its last reference"
+                "VM_BUG_ON mapping", "_refcount", "a zspage that was not freed lost its last reference"
             )
         for index, page in enumerate(self.zspage_pages(zspage)):
             self.set_nth_page(zspage, index, 0)

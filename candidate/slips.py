@@ -12,22 +12,23 @@ from typing import Final
 
 from candidate.allocator import Candidate
 from candidate.layout import POOL_ISOLATED_PAGES
+from candidate.migration import PINNED
+from zsfuzz.policy.size_class import ZS_HANDLE_SIZE
 from zsfuzz.target.fault import Fault
 
 
-class OffsetFormula(Candidate):
-    """The distance from the last object's start, taken for the distance to the next one's."""
+class CopiedBackShort(Candidate):
+    """The copy back of a straddling object leaves out as many bytes as the header has, at the end."""
 
-    def first_obj_offset(self, size: int, index: int) -> int:
-        return index * self.k.page_size % size
+    def unmap_straddling(self, area: int, pages: tuple[int, int], off: int, size: int) -> None:
+        super().unmap_straddling(area, pages, off, size - ZS_HANDLE_SIZE)
 
 
-class ForgetLastPage(Candidate):
-    """The loop of the destructor ends one page early."""
+class DescriptorLeaks(Candidate):
+    """The slab never gets a zspage back."""
 
-    def zspage_destructor(self, zspage: int) -> None:
-        self.set_nth_page(zspage, len(self.zspage_pages(zspage)) - 1, 0)
-        super().zspage_destructor(zspage)
+    def cache_free_zspage(self, zspage: int) -> None:
+        pass
 
 
 class AlwaysFirstPage(Candidate):
@@ -99,11 +100,16 @@ class ForgetZone(Candidate):
         self.end_isolation(pool, class_, zspage)
 
 
-class SkipFirstHandle(Candidate):
-    """The handle of the first object in a migrated page keeps the old place."""
+class IndexInPage(Candidate):
+    """A moved object's index is counted from its page on, not from its zspage."""
 
     def move_handles(self, class_: int, zspage: int, newpage: int, page: int, offset: int) -> None:
-        super().move_handles(class_, zspage, newpage, page, offset + self.class_size(class_))
+        slots = range(
+            self.k.kmap(page) + offset, self.k.kmap(page) + self.k.page_size, self.class_size(class_)
+        )
+        for obj_idx, slot in enumerate(slots):
+            if handle := self.live_handle(class_, zspage, slot):
+                self.record_obj(handle, self.location_to_obj(newpage, obj_idx) | PINNED)
 
 
 class HugeHeader(Candidate):
@@ -139,8 +145,13 @@ def _slip(
 
 
 SLIPS: Final = (
-    _slip("C-offset", "wrong formula for the first object's offset", "divergence", OffsetFormula),
-    _slip("C-destructor", "the last page of a zspage is never freed", "divergence", ForgetLastPage),
+    _slip(
+        "C-straddle",
+        "the copy back of a straddling object is too short",
+        "contract",
+        CopiedBackShort,
+    ),
+    _slip("C-destructor", "the descriptor is never given back", "invariant I12", DescriptorLeaks),
     _slip("C-pages-index", "a migrated page takes the first place", "bug", AlwaysFirstPage),
     _slip("C-freeze", "heads change under references", "invariant I6", NoFreeze, concurrent=True),
     _slip("C-put-owner", "a referenced zspage is freed", "invariant I6", FreeAtOnce),
@@ -150,7 +161,7 @@ SLIPS: Final = (
     _slip("C-isolated-list", "an isolated zspage stays on its list", "divergence", IsolatedStaysListed),
     _slip("C-deferred", "nobody frees what came back empty", "divergence", NobodyCleansUp),
     _slip("C-zone", "NR_ZSPAGES stays in the old zone", "divergence", ForgetZone),
-    _slip("C-handle", "a handle still names the old page", "invariant I1", SkipFirstHandle),
+    _slip("C-handle", "a moved handle has the wrong object index", "divergence", IndexInPage),
     _slip("C-huge-header", "a huge object's data are read as its header", "memory", HugeHeader),
     _slip("C-fail-stat", "a failed malloc leaves NR_ZSPAGES counted", "divergence", ForgetStatOnFailure),
     _slip("C-fail-order", "a failed malloc frees in the wrong order", "divergence", FirstPageFirst),

@@ -25,11 +25,16 @@ class Offsetless(Zsmalloc):
         """Store nothing: _mapcount stays -1."""
 
     def get_first_obj_offset(self, page: int) -> int:
-        """Return the offset of the first object that starts in a page, in bytes, from its place in the chain."""
+        """Return the offset of the first object that starts in a page, in bytes, from its place in the chain.
+
+        A page that was just exchanged is in no chain any more; its offset would only be stored, so 0 will do.
+        """
         zspage = self.get_zspage(page)
         cursor, number = self.get_first_page(zspage), 0
-        while cursor != page:
+        while cursor and cursor != page:
             cursor, number = self.get_next_page(cursor), number + 1
+        if not cursor:
+            return 0
         class_index, _ = self.get_zspage_mapping(zspage)
         size = self.k.size_classes.class_at(class_index).size_bytes
         start = number * self.page_size

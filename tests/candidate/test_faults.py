@@ -294,9 +294,10 @@ def last_page_moves(world: World) -> object:
     return move_one(world, 3)
 
 
-def first_page_moves(world: World) -> object:
-    """migrate(p0)."""
-    return move_one(world, 0)
+def straddling_write(world: World) -> object:
+    """Every object of a zspage, straddling ones too, reads as it was written."""
+    handles = world.fill(5)
+    return contents(world, handles)
 
 
 SCENARIOS: dict[str, Scenario] = {
@@ -310,7 +311,7 @@ SCENARIOS: dict[str, Scenario] = {
     "H07": two_isolated,
     "H08": move_one,
     "H09": lost_wakeup,
-    "H10": isolate_one,
+    "H10": move_one,
     "H11": unmovable_behind,
     "H11-thp": move_one,
     "H12": neighbours,
@@ -322,14 +323,13 @@ SCENARIOS: dict[str, Scenario] = {
     "H18": failing_page,
     "H19": half_built,
     "H20": move_then_isolate,
-    "H20-detach": move_one,
     "H22": raw_count,
     "H23": poisoned,
     "H23-soft": soft_offlined,
     "H28": isolate_and_putback,
     "H31": huge_moves,
     "H34": many_zspages,
-    "C-offset": move_one,
+    "C-straddle": straddling_write,
     "C-destructor": malloc_and_free,
     "C-pages-index": last_page_moves,
     "C-freeze": held_over_migration,
@@ -340,7 +340,7 @@ SCENARIOS: dict[str, Scenario] = {
     "C-isolated-list": malloc_while_isolated,
     "C-deferred": dead_isolated,
     "C-zone": other_zone,
-    "C-handle": first_page_moves,
+    "C-handle": move_one,
     "C-huge-header": huge_moves,
     "C-fail-stat": failing_page,
     "C-fail-order": failing_page,

@@ -101,6 +101,35 @@ def test_arguments_slots_and_header_become_as_plain_as_the_bug_allows() -> None:
     assert result.program.header == Header(verdict="clean", faults=("H05",))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_the_predicate_wants_of_a_random_program_is_all_that_is_left(seed: int) -> None:
+    dice = Dice(Random(seed))
+    program = generate_program(dice, Deck(dice, GenerateSettings()).deal(), 60)
+    wanted = {type(dice.pick(program.steps)) for _ in range(3)}
+
+    def interesting(program: Program) -> bool:
+        return wanted <= {type(step) for step in program.steps}
+
+    result = minimize(program, interesting)
+    assert sorted(type(step).__name__ for step in result.program.steps) == sorted(
+        kind.__name__ for kind in wanted
+    )
+    assert result.program.header == Header()
+
+
+def test_an_imported_trace_of_twenty_thousand_steps_is_no_trouble() -> None:
+    """Thousands of slots; what matters is one pair of steps in the middle."""
+    steps: list[Step] = []
+    for slot in range(10_000):
+        steps += [ops.Malloc(slot, slot % 4000 + 1), ops.Free(slot)]
+    result = minimize(
+        Program(Header(), tuple(steps)),
+        lambda program: {ops.Malloc(6000, 2001), ops.Free(6000)} <= set(program.steps),
+    )
+    assert steps_of(result) == [ops.Malloc(6000, 2001), ops.Free(6000)]
+    assert result.executions < 250
+
+
 def test_minimizing_again_changes_nothing() -> None:
     once = minimize(lock_program(), OPEN).program
     again = minimize(once, OPEN)

@@ -75,7 +75,7 @@ def test_offsets_and_lengths_scale_with_the_page() -> None:
 
 
 def test_nothing_scales_beyond_what_a_file_may_hold() -> None:
-    operations = [ops.Write(0, MAX_OFFSET, MAX_OFFSET, 7), ops.Malloc(0, MAX_SIZE)]
+    operations: list[ops.Operation] = [ops.Write(0, MAX_OFFSET, MAX_OFFSET, 7), ops.Malloc(0, MAX_SIZE)]
     assert [rescaled(operation, 1024, 4096) for operation in operations] == operations
 
 

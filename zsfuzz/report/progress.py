@@ -11,7 +11,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -21,6 +21,9 @@ from zsfuzz.campaign.loop import Progress
 
 PLAIN_SECONDS = 5.0
 """How many seconds lie between two plain lines."""
+
+_ENGINE_COUNTS = (("entries", "corpus"), ("features", "features"))
+"""Of an engine's counts, those that say whether it still gets anywhere, and what they are called here."""
 
 
 class ProgressView(Protocol):
@@ -37,7 +40,7 @@ class ProgressView(Protocol):
 
 
 class LiveProgress:
-    """One line that is drawn over, with a bar when it is known how much is left; for terminals."""
+    """A few lines that are drawn over, with a bar when it is known how much is left; for terminals."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(
@@ -59,14 +62,13 @@ class LiveProgress:
         self._live.stop()
 
     def show(self, seconds: float, line: str, done: float | None = None) -> None:
-        """Draw the line over the last one."""
-        text = Text(f"{seconds:.0f} s  {line}", no_wrap=True, overflow="ellipsis")
-        grid = Table.grid(padding=(0, 1))
-        if done is None:
-            grid.add_row(Text("zsfuzz"), text)
-        else:
-            grid.add_row(Text("zsfuzz"), ProgressBar(total=1.0, completed=done, width=20), text)
-        self._live.update(grid, refresh=True)
+        """Draw the line over the last one, below how long the work has taken and how much of it is done."""
+        head = Table.grid(padding=(0, 1))
+        cells: list[RenderableType] = [Text(f"zsfuzz {seconds:6.0f} s")]
+        if done is not None:
+            cells += [ProgressBar(total=1.0, completed=done, width=30), Text(f"{done:.0%}")]
+        head.add_row(*cells)
+        self._live.update(Group(head, Text(line)), refresh=True)
 
 
 class PlainProgress:
@@ -120,7 +122,9 @@ def run_line(progress: Progress) -> str:
         f"{progress.programs:,} programs",
         f"{progress.operations / max(progress.seconds, 1e-9):,.0f} ops/s",
         f"{progress.findings} findings ({progress.hits} hits)",
-        *(f"{name} {count:,}" for name, count in sorted(progress.engine.items())),
+    ]
+    parts += [
+        f"{shown} {progress.engine[name]:,}" for name, shown in _ENGINE_COUNTS if name in progress.engine
     ]
     if progress.seconds_left is not None:
         parts.append(f"{progress.seconds_left:.0f} s left")

@@ -251,7 +251,7 @@ def test_a_poisoned_page_in_a_free_block_is_not_handed_out(world: World) -> None
 def test_compaction_moves_pages_up_and_conserves_memory(switches: tuple[str, ...], mode: int) -> None:
     world = make_world(*switches)
     core = world.core
-    world.movable_at(*range(64, 96, 4), *range(1, 30, 3))
+    world.movable_at(*range(64, 96, 4), *range(1, 30, 3), 50, 120)
     world.kernel_page_at(2)
     lru = [add_bystander(core, slot, BystanderKind.LRU, slot) for slot in (1, 2)]
     before = world.free_pages()
@@ -271,6 +271,7 @@ def test_compaction_moves_pages_up_and_conserves_memory(switches: tuple[str, ...
 
 def test_compaction_keeps_to_its_range_and_its_zone(world: World) -> None:
     world.movable_at(2, 20, 70)
+    world.kernel_page_at(62)
     result = compact_range(world.core, 16, 128, MIGRATE_SYNC)
     assert result[2] == 20 and len(result) == 4
     assert 48 <= result[3] < 64
@@ -278,12 +279,13 @@ def test_compaction_keeps_to_its_range_and_its_zone(world: World) -> None:
 
 def test_a_page_that_does_not_move_is_put_back_and_counted(world: World) -> None:
     world.movable_at(2, 3)
+    world.kernel_page_at(62)
     before = world.free_pages()
-    world.owner.answers = [-EAGAIN] * 10
+    world.owner.answers = [-EAGAIN] * 20
     result = compact_range(world.core, 0, 64, MIGRATE_SYNC)
-    assert result[:2] == (COMPACT_COMPLETE, 1)
+    assert result == (COMPACT_COMPLETE, 2)
     assert world.free_pages() == before
-    assert len(world.owner.putbacks) == 1
+    assert [world.pfn(page) for page in world.owner.putbacks] == [3, 2]
 
 
 def test_compaction_without_a_target_is_contended(world: World) -> None:
@@ -295,6 +297,16 @@ def test_compaction_without_a_target_is_contended(world: World) -> None:
     assert result[0] in (COMPACT_CONTENDED, COMPACT_COMPLETE)
     assert [world.pfn(page) for page in world.owner.pages] == [2]
     assert world.m.is_quiescent
+
+
+def test_a_direct_compactor_spares_large_free_blocks(world: World) -> None:
+    """[m ...][........][k ..... | ...........]: the block with k in it takes the page, a free one does not."""
+    world.movable_at(2)
+    world.kernel_page_at(32)
+    assert world.m.buddy.buddy_order(48) == 4
+    assert compact_range(world.core, 0, 16, MIGRATE_ASYNC) == (COMPACT_COMPLETE, 0, 2, 47)
+    world.movable_at(3)
+    assert compact_range(world.core, 0, 16, MIGRATE_SYNC) == (COMPACT_COMPLETE, 0, 3, 63)
 
 
 def test_a_block_inside_a_large_compound_page_is_no_source(world: World) -> None:

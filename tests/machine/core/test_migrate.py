@@ -62,7 +62,6 @@ def test_pages_move_with_their_bytes_and_the_old_frames_are_free(switches: tuple
     assert world.core.is_empty(world.core.batch)
     moved = list(world.owner.pages)
     assert sorted(world.owner.pages.values()) == [0x10, 0x11, 0x12, 0x13, 0x14]
-    assert pages[0] not in moved  # the others may move into the frames that those before them left
     assert all(world.owner.has_its_bytes(page) for page in moved)
     assert [world.core.d.page_ref_count(page) for page in moved] == [1] * 5
     assert world.free_pages() == before == world.free_really()

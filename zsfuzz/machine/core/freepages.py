@@ -208,7 +208,7 @@ def isolate_freepages(core: Core, cc: CompactControl) -> None:
     stride = core.cluster_max if cc.mode == MIGRATE_ASYNC else 1
     while block_start >= low_pfn:
         page = pageblock_pfn_to_page(core, block_start, block_end, cc.zone)
-        if page and suitable_migration_target(core, page):
+        if page and suitable_migration_target(core, cc, page):
             isolated, isolate_start = isolate_freepages_block(
                 core, cc, isolate_start, block_end, cc.freepages, stride, False
             )
@@ -226,9 +226,13 @@ def isolate_freepages(core: Core, cc: CompactControl) -> None:
     cc.nr_freepages = split_map_pages(core, cc.freepages)
 
 
-def suitable_migration_target(core: Core, page: int) -> bool:
-    """Return whether a pageblock may take pages: movable, and no large free block itself. Source: v5.10."""
+def suitable_migration_target(core: Core, cc: CompactControl, page: int) -> bool:
+    """Return whether a pageblock may take pages: it is movable, and no large free block itself.
+
+    Source: suitable_migration_target(), v5.10. Strays: only a direct compactor spares large free blocks; in a
+    memory as small as this one there is often nothing else above.
+    """
     d, buddy = core.d, core.buddy
-    if d.PageBuddy(page) and d.buddy_order(page) >= buddy.pageblock_order:
+    if cc.direct_compaction and d.PageBuddy(page) and d.buddy_order(page) >= buddy.pageblock_order:
         return False
     return buddy.get_pageblock_migratetype(buddy.page_to_pfn(page)) == MIGRATE_MOVABLE

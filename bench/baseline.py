@@ -2,17 +2,18 @@
 
 In:    headers to choose from, the cadence of the full comparison.
 Out:   AllocatorMachine, run by run_baseline(); what it did in a Session.
-Never: a comparison of its own: perform(), check_everything() and finish() of zsfuzz/execute/execution.py are what
-       the fuzz loop runs, at the same cadence in steps.
+Never: a comparison of its own: perform(), check_everything() and finish() of zsfuzz/execute/execution.py
+       are what the fuzz loop runs, at the same cadence in steps.
 Next:  the weights of the rules in bench/weights.py; who measures: bench/loop.py.
 
-It is given every advantage a user could give it: slots are drawn among those that are live, rules that make no
-sense have preconditions, a machine is put back instead of being made, nothing is printed, saved, shrunk or timed.
+It is given every advantage a user could give it: slots are drawn among those that are live, rules that make
+no sense have preconditions, a machine is put back instead of being made, nothing is printed, saved, shrunk or
+held against a deadline.
 
     one example = one program:   boot (a header) | rule, rule, ... | teardown: finish()
 
-A program that parts (an expected difference lets the designs go on differently) ends there in the fuzz loop; here
-the example goes on with a new one, so that no step is lost.
+A program that parts (an expected difference lets the designs go on differently) ends there in the fuzz loop;
+here the example goes on with a new one, so that no step is lost.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class Session:
 def run_baseline(
     session: Session, examples: int, steps: int, random_seed: int, *, own_names: bool = False
 ) -> None:
-    """Run one block. own_names: see machine_class(). Errors: whatever an oracle raises, as Hypothesis re-raises it."""
+    """Run one block. own_names: see machine_class(). Errors: whatever an oracle raises."""
     machine = machine_class(own_names)
     factory: Callable[[], AllocatorMachine] = seed(random_seed)(lambda: machine(session))
     run_state_machine_as_test(
@@ -216,7 +217,7 @@ class AllocatorMachine(RuleBasedStateMachine):
         if self._booted:
             self._end()
 
-    def do(self, operation: ops.Operation) -> None:
+    def step(self, operation: ops.Operation) -> None:
         """Perform one operation with its checks, as the fuzz loop does."""
         execution, session = self.execution, self.session
         self.steps.append(operation)
@@ -267,22 +268,22 @@ class AllocatorMachine(RuleBasedStateMachine):
             slot = (slot + 1) % SLOTS
         served = self.classes[size % len(self.classes)]
         request = served.size_bytes - (0 if served.huge else 8)
-        self.do(ops.Malloc(slot, request, gfp, pools[pool % len(pools)] if pools else 0))
+        self.step(ops.Malloc(slot, request, gfp, pools[pool % len(pools)] if pools else 0))
 
     @operation(_has_objects, pick=_PICK)
     def free(self, pick: int) -> None:
         """zs_free()."""
-        self.do(ops.Free(self._slot(pick)))
+        self.step(ops.Free(self._slot(pick)))
 
     @operation(_has_objects, pick=_PICK, mode=st.sampled_from(MAP_MODES))
     def map(self, pick: int, mode: ops.MapMode) -> None:
         """zs_map_object()."""
-        self.do(ops.Map(self._slot(pick), mode))
+        self.step(ops.Map(self._slot(pick), mode))
 
     @operation(_holds_map)
     def unmap(self) -> None:
         """zs_unmap_object()."""
-        self.do(ops.Unmap(self.execution.contract.mapped or 0))
+        self.step(ops.Unmap(self.execution.contract.mapped or 0))
 
     @operation(
         lambda self: bool(self.execution.contract.objects),
@@ -295,7 +296,7 @@ class AllocatorMachine(RuleBasedStateMachine):
         """A store through a map."""
         slot = self._held_or(pick)
         size = self.execution.contract.objects[slot].size
-        self.do(ops.Write(slot, offset % size, length, number))
+        self.step(ops.Write(slot, offset % size, length, number))
 
     @operation(
         lambda self: bool(self.execution.contract.objects),
@@ -307,7 +308,7 @@ class AllocatorMachine(RuleBasedStateMachine):
         """A load through a map."""
         slot = self._held_or(pick)
         size = self.execution.contract.objects[slot].size
-        self.do(ops.Read(slot, offset % size, length))
+        self.step(ops.Read(slot, offset % size, length))
 
     def _held_or(self, pick: int) -> int:
         held = self.execution.contract.mapped
@@ -318,34 +319,34 @@ class AllocatorMachine(RuleBasedStateMachine):
     @operation(_free_hands, pool=_PICK)
     def compact(self, pool: int) -> None:
         """zs_compact()."""
-        self.do(ops.Compact(self._pool(pool)))
+        self.step(ops.Compact(self._pool(pool)))
 
     @operation(_free_hands, kind=st.sampled_from(ops.ShrinkKind), pool=_PICK)
     def shrink(self, kind: ops.ShrinkKind, pool: int) -> None:
         """The pool's shrinker."""
-        self.do(ops.Shrink(kind, self._pool(pool)))
+        self.step(ops.Shrink(kind, self._pool(pool)))
 
     @operation(_free_hands, pool=_PICK)
     def stats(self, pool: int) -> None:
         """The statistics."""
-        self.do(ops.Stats(self._pool(pool)))
+        self.step(ops.Stats(self._pool(pool)))
 
     @operation(_free_hands, pool=_PICK)
     def huge_class_size(self, pool: int) -> None:
         """zs_huge_class_size()."""
-        self.do(ops.HugeClassSize(self._pool(pool)))
+        self.step(ops.HugeClassSize(self._pool(pool)))
 
     @operation(lambda self: _has_no_references(self) and len(self.execution.contract.pools) < POOLS)
     def create_pool(self) -> None:
         """zs_create_pool() of the first pool that is not there."""
         pools = self.execution.contract.pools
-        self.do(ops.CreatePool(next(pool for pool in range(POOLS) if pool not in pools)))
+        self.step(ops.CreatePool(next(pool for pool in range(POOLS) if pool not in pools)))
 
     @operation(lambda self: _moves_alone(self) and bool(self._idle_pools()), pick=_PICK)
     def destroy_pool(self, pick: int) -> None:
         """zs_destroy_pool() of one that is empty."""
         idle = self._idle_pools()
-        self.do(ops.DestroyPool(idle[pick % len(idle)]))
+        self.step(ops.DestroyPool(idle[pick % len(idle)]))
 
     def _idle_pools(self) -> list[int]:
         contract = self.execution.contract
@@ -363,13 +364,13 @@ class AllocatorMachine(RuleBasedStateMachine):
         page_slots = self.execution.contract.page_slots
         while page_slot in page_slots and len(page_slots) < PAGE_SLOTS:
             page_slot = (page_slot + 1) % PAGE_SLOTS
-        self.do(ops.Isolate(page_slot, ops.Component(self._slot(pick), index)))
+        self.step(ops.Isolate(page_slot, ops.Component(self._slot(pick), index)))
 
     @operation(_has_isolated, pick=_PICK)
     def putback(self, pick: int) -> None:
         """putback_movable_pages()."""
         isolated = list(self.execution.contract.page_slots)
-        self.do(ops.Putback(isolated[pick % len(isolated)]))
+        self.step(ops.Putback(isolated[pick % len(isolated)]))
 
     @operation(
         lambda self: _has_objects(self) or _has_isolated(self),
@@ -378,7 +379,7 @@ class AllocatorMachine(RuleBasedStateMachine):
     )
     def migrate(self, picks: list[int], mode: ops.MigrateMode) -> None:
         """migrate_pages() of a short list."""
-        self.do(ops.Migrate(tuple([self._page(pick) for pick in picks]), mode))
+        self.step(ops.Migrate(tuple([self._page(pick) for pick in picks]), mode))
 
     @operation(_free_hands, ref_slot=st.integers(0, REF_SLOTS - 1), pick=st.integers(0, 511))
     def speculative_get(self, ref_slot: int, pick: int) -> None:
@@ -386,45 +387,45 @@ class AllocatorMachine(RuleBasedStateMachine):
         references = self.execution.contract.references
         while ref_slot in references and len(references) < REF_SLOTS:
             ref_slot = (ref_slot + 1) % REF_SLOTS
-        self.do(ops.SpeculativeGet(ref_slot, self._page(pick)))
+        self.step(ops.SpeculativeGet(ref_slot, self._page(pick)))
 
     @operation(_has_references, pick=_PICK)
     def speculative_put(self, pick: int) -> None:
         """Drop a reference."""
         references = list(self.execution.contract.references)
-        self.do(ops.SpeculativePut(references[pick % len(references)]))
+        self.step(ops.SpeculativePut(references[pick % len(references)]))
 
     @operation(_moves_alone, pick=st.integers(0, 511), kind=st.sampled_from(ops.PoisonKind))
     def poison(self, pick: int, kind: ops.PoisonKind) -> None:
         """A memory error."""
-        self.do(ops.Poison(self._page(pick), kind))
+        self.step(ops.Poison(self._page(pick), kind))
 
     # -- ranges
 
     @operation(_free_hands, scanner=st.sampled_from(ops.Scanner), start=_PICK, length=st.integers(4, 64))
     def scan(self, scanner: ops.Scanner, start: int, length: int) -> None:
         """One PFN scanner."""
-        self.do(ops.Scan(scanner, *self._range(start, length)))
+        self.step(ops.Scan(scanner, *self._range(start, length)))
 
     @operation(_has_no_references, start=_PICK, length=st.integers(4, 64), mode=_MODE)
     def compact_zone(self, start: int, length: int, mode: ops.MigrateMode) -> None:
         """The two compaction scanners."""
-        self.do(ops.CompactZone(*self._range(start, length), mode))
+        self.step(ops.CompactZone(*self._range(start, length), mode))
 
     @operation(_has_no_references, start=_PICK, length=st.integers(1, 16))
     def contig(self, start: int, length: int) -> None:
         """alloc_contig_range()."""
-        self.do(ops.Contig(*self._range(start, length)))
+        self.step(ops.Contig(*self._range(start, length)))
 
     @operation(_moves_alone, pick=_PICK)
     def offline(self, pick: int) -> None:
         """offline_pages() of a section."""
-        self.do(ops.Offline(*self._section(pick)))
+        self.step(ops.Offline(*self._section(pick)))
 
     @operation(_free_hands, pick=_PICK)
     def online(self, pick: int) -> None:
         """online_pages() of a section."""
-        self.do(ops.Online(*self._section(pick)))
+        self.step(ops.Online(*self._section(pick)))
 
     # -- the rest
 
@@ -439,13 +440,13 @@ class AllocatorMachine(RuleBasedStateMachine):
         taken = self.execution.contract.bystanders
         while slot in taken and len(taken) < BYSTANDER_SLOTS:
             slot = (slot + 1) % BYSTANDER_SLOTS
-        self.do(ops.Bystander(slot, kind, order))
+        self.step(ops.Bystander(slot, kind, order))
 
     @operation(_has_bystanders, pick=_PICK)
     def drop_bystander(self, pick: int) -> None:
         """Free a bystander."""
         taken = list(self.execution.contract.bystanders)
-        self.do(ops.DropBystander(taken[pick % len(taken)]))
+        self.step(ops.DropBystander(taken[pick % len(taken)]))
 
     @operation(
         _free_hands,
@@ -455,31 +456,33 @@ class AllocatorMachine(RuleBasedStateMachine):
     )
     def fail(self, operation: ops.FailOperation, what: ops.FailWhat, ordinal: int) -> None:
         """A failure of a later allocation."""
-        self.do(ops.Fail(operation, what, ordinal))
+        self.step(ops.Fail(operation, what, ordinal))
 
     @operation(_free_hands)
     def run_work(self) -> None:
         """The deferred worker."""
-        self.do(ops.RunWork())
+        self.step(ops.RunWork())
 
     @operation(_free_hands)
     def trim(self) -> None:
         """Everything that gives memory back."""
-        self.do(ops.Trim())
+        self.step(ops.Trim())
 
 
 @cache
 def machine_class(own_names: bool) -> type[AllocatorMachine]:
     """Return the state machine with its rules, each under as many names as its weight says.
 
-    own_names: let each rule keep the name of its method. Hypothesis then leaves rules out of an example by their
-    names, which is its own way of swarm testing: many examples have no malloc and so little to do, the mix is not
-    the published one, and to choose a rule costs several times as much. Without, all rules have one name.
+    own_names: let each rule keep the name of its method. Hypothesis then leaves rules out of an example by
+    their names, which is its own way of swarm testing: many examples have no malloc and so little to do, the
+    mix is not that of the fuzz loop, and to choose a rule costs twice or three times as much. Without, all
+    rules have one name.
     """
     members: dict[str, Any] = {}
     for name, each in _RULES.items():
         method = FunctionType(each.method.__code__, globals(), name if own_names else "operation")
         method.__annotations__ = each.method.__annotations__
-        made = precondition(each.when)(rule(**each.arguments)(method))
+        as_rule: Callable[[Callable[..., None]], Callable[..., None]] = rule(**each.arguments)  # type: ignore[call-overload]
+        made = precondition(each.when)(as_rule(method))
         members.update({f"{name}_{number}": made for number in range(WEIGHTS[name])})
     return type("WeightedMachine", (AllocatorMachine,), members)

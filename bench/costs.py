@@ -2,7 +2,7 @@
 
 In:    programs of the random engine.
 Out:   CostFigures.
-Never: a rate: the clock is read around every call, which costs too. Shares and orders of magnitude are the point.
+Never: a rate: the clock is read around every call, which costs too. Shares and magnitudes are the point.
 Next:  rates in bench/loop.py.
 """
 

@@ -9,8 +9,8 @@ Next:  what is checked in bench/work.py, the baseline in bench/baseline.py.
     block 1:   random | coverage | hypothesis        for all of them; the order rotates
     ...
 
-Every program of every row is run a second time, untimed, through the runner: the number of effective operations has
-to be the same (a run is a pure function of the program), and the second run counts the mix.
+Every program of every row is run a second time through the runner: the number of effective operations has to
+be the same (a run is a pure function of the program), and the second run counts the mix.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ from zsfuzz.program.ops import Operation
 from zsfuzz.program.program import Program
 
 BASELINE = "hypothesis"
+SWARM = "hypothesis-swarm"
+"""The same rules under names of their own. It is shown and not held against: its mix is another one."""
+
+BASELINES = (BASELINE, SWARM)
 SHARED_CHECKS = ("outcomes", "counters", "placements", "full", "drain")
 
 
@@ -102,7 +106,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class LoopFigures:
-    """All rows; the baseline first."""
+    """All rows; the baselines first."""
 
     settings: LoopSettings
     rows: tuple[Row, ...]
@@ -111,9 +115,14 @@ class LoopFigures:
         """Return the row of that name."""
         return next(row for row in self.rows if row.name == name)
 
-    def ratio(self, name: str) -> float:
-        """Return by how much the median rate of a row exceeds the baseline's."""
-        return self.row(name).rate / self.row(BASELINE).rate
+    def ratio(self, name: str, baseline: str = BASELINE) -> float:
+        """Return by how much the median rate of a row exceeds a baseline's."""
+        return self.row(name).rate / self.row(baseline).rate
+
+    @property
+    def fuzzing(self) -> tuple[Row, ...]:
+        """Return the rows of our own engines."""
+        return tuple(row for row in self.rows if row.name not in BASELINES)
 
 
 class _FuzzLoop:
@@ -125,7 +134,7 @@ class _FuzzLoop:
         self.done: list[tuple[Program, RunResult]] = []
 
     def block(self, programs: int) -> Block:
-        """Run a block of programs; findings and idle runs are errors, but not before the clock has stopped."""
+        """Run a block of programs. Errors: WorkNotDone, when the clock has stopped."""
         engine, run = self.engine, self.runner.run
         done: list[tuple[Program, RunResult]] = []
         generation = execution = feedback = 0.0
@@ -166,21 +175,20 @@ def measure_loop(loop: LoopSettings, say: Callable[[str], None] = lambda _: None
     loops = [_FuzzLoop(engine, loop) for engine in engines]
     session = Session(loop.reference, loop.candidate, loop.cadence)
     recounter = Runner(loop.reference, loop.candidate, cadence=loop.cadence)
-    rows = [Row(BASELINE), *(Row(engine.name) for engine in engines)]
+    rows = [*(Row(name) for name in BASELINES), *(Row(engine.name) for engine in engines)]
     _warm_up(loops, session, loop)
     for number in range(loop.blocks):
         for turn in range(len(rows)):
             row = rows[(number + turn) % len(rows)]
             gc.collect()
-            if row.name == BASELINE:
+            if row.name in BASELINES:
                 _baseline_block(row, session, loop, loop.seed + number, recounter)
             else:
-                _fuzz_block(row, loops[rows.index(row) - 1], loop, recounter)
-            say(
-                f"block {number + 1} of {loop.blocks}: {row.name}: {row.blocks[-1].rate:,.0f} operations a second"
-            )
+                _fuzz_block(row, loops[rows.index(row) - len(BASELINES)], loop, recounter)
+            rate = row.blocks[-1].rate
+            say(f"block {number + 1} of {loop.blocks}: {row.name}: {rate:,.0f} operations a second")
     figures = LoopFigures(loop, tuple(rows))
-    for row in rows[1:]:
+    for row in figures.fuzzing:
         check_mixes(row.mix, figures.row(BASELINE).mix, loop.most_distance, row.name)
     return figures
 
@@ -190,7 +198,8 @@ def _warm_up(loops: Sequence[_FuzzLoop], session: Session, loop: LoopSettings) -
     for each in loops:
         each.block(max(2, loop.programs // 4))
     session.prepare([program.header for program, _ in loops[0].done])
-    run_baseline(session, max(2, loop.examples // 4), loop.steps, loop.seed)
+    for name in BASELINES:
+        run_baseline(session, max(2, loop.examples // 4), loop.steps, loop.seed, own_names=name == SWARM)
 
 
 def _fuzz_block(row: Row, fuzz: _FuzzLoop, loop: LoopSettings, recounter: Runner) -> None:
@@ -218,19 +227,19 @@ def _baseline_block(
 ) -> None:
     session.clear()
     began = perf_counter()
-    run_baseline(session, loop.examples, loop.steps, random_seed)
+    run_baseline(session, loop.examples, loop.steps, random_seed, own_names=row.name == SWARM)
     seconds = perf_counter() - began
     operations = session.effective.total()
-    must(operations > 0, "hypothesis: no effective operation in a block")
-    must(len(session.programs) >= loop.examples, "hypothesis: fewer examples than asked for")
+    must(operations > 0, f"{row.name}: no effective operation in a block")
+    must(len(session.programs) >= loop.examples, f"{row.name}: fewer examples than asked for")
     row.blocks.append(Block(seconds, operations, session.no_ops, len(session.programs)))
     row.counts.update(session.effective)
     row.checks.update({name: session.checks[name] for name in (*SHARED_CHECKS, "invariants")})
-    row.recount_seconds += _check_baseline(session, recounter)
+    row.recount_seconds += _check_baseline(row.name, session, recounter)
 
 
-def _check_baseline(session: Session, runner: Runner) -> float:
-    """Run what Hypothesis ran through the runner: the same operations and the same checks, or it is no baseline.
+def _check_baseline(what: str, session: Session, runner: Runner) -> float:
+    """Run what Hypothesis ran through the runner: the same operations, the same checks, or it is no baseline.
 
     Returns the seconds that took: what the operations cost without Hypothesis.
     """
@@ -238,13 +247,13 @@ def _check_baseline(session: Session, runner: Runner) -> float:
     results = [runner.run(program) for program in session.programs]
     seconds = perf_counter() - began
     for result in results:
-        check_result(result, BASELINE)
+        check_result(result, what)
     operations, counted = sum(result.operations for result in results), session.effective.total()
-    must(operations == counted, f"hypothesis: {counted} operations counted, {operations} when run again")
+    must(operations == counted, f"{what}: {counted} operations counted, {operations} when run again")
     for name in SHARED_CHECKS:
         checks = sum(result.checks[name] for result in results)
         must(
             checks == session.checks[name],
-            f"hypothesis: {session.checks[name]} checks of {name!r}, the fuzz loop makes {checks} on the same programs",
+            f"{what}: {session.checks[name]} checks of {name!r}, the fuzz loop makes {checks}",
         )
     return seconds

@@ -32,7 +32,7 @@ BYTES_MOST = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class ReplayFigures:
-    """One capture on both targets. imported: events by kind. effective: operations by kind that took effect."""
+    """One capture on both targets. imported: events by kind. effective: operations by kind."""
 
     capture: str
     targets: tuple[str, str]
@@ -122,7 +122,7 @@ def check_replay(figures: ReplayFigures, expected: Mapping[str, int]) -> None:
         must(done == expected[kind], f"{name}: {done} {kind} took effect, not {expected[kind]}")
     must(
         figures.operations + figures.no_ops == figures.steps,
-        f"{name}: {figures.steps} steps, of which {figures.operations} and {figures.no_ops} are accounted for",
+        f"{name}: {figures.steps} steps, {figures.operations + figures.no_ops} of them accounted for",
     )
     must(
         figures.checks["full"] > 0 and figures.checks["drain"] == 1,

@@ -1,6 +1,6 @@
-"""Run: every benchmark, one after the other; a table on standard output, bench/results.json beside this file.
+"""Run: every benchmark, one after the other; tables on standard output, figures in bench/results.json.
 
-In:    the command line: `python -m bench.run [--quick] [--only NAME ...] [--blocks N] [--seed N] [--out FILE]`.
+In:    the command line: python -m bench.run [--quick] [--only NAME ...] [--blocks N] [--seed N] [--out FILE].
 Out:   exit status 0 when all work was done, whatever the figures; 1 when some was not, and no file then.
 Never: a verdict on a figure: a noisy machine is no bug. What is wanted stands beside what was measured.
 Next:  bench/loop.py, bench/replay.py, bench/costs.py; the text in bench/tables.py.

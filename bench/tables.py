@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.costs import ACTIONS, PARTS, CostFigures
-from bench.loop import BASELINE, SHARED_CHECKS, LoopFigures, Row
+from bench.loop import BASELINE, BASELINES, SHARED_CHECKS, SWARM, LoopFigures, Row
 from bench.replay import BYTES_MOST, SECONDS_MOST, ReplayFigures
 from bench.work import CORE_NAMES
 from zsfuzz.program.ops import OPERATIONS
@@ -40,12 +40,24 @@ def loop_lines(figures: LoopFigures) -> list[str]:
     """The loop benchmark: settings, rates, the mix, the checks."""
     settings = figures.settings
     lines = [
-        f"fuzz loop: {settings.reference} against {settings.candidate}, {settings.blocks} interleaved blocks;"
-        f" {settings.programs} programs or {settings.examples} examples of about {settings.steps} steps a block;"
-        f" full comparison every {settings.cadence} steps and at the end; seed {settings.seed}",
+        f"fuzz loop: {settings.reference} against {settings.candidate}, {settings.blocks} interleaved blocks",
+        f"a block: {settings.programs} programs, {settings.examples} examples, of {settings.steps} steps or so",
+        f"full comparison every {settings.cadence} steps and at the end; seed {settings.seed}",
         "",
     ]
-    head = ("", "op/s", "lowest", "highest", "us/op", "operations", "no-ops", "programs", "core", "ratio")
+    head = (
+        "",
+        "op/s",
+        "lowest",
+        "highest",
+        "us/op",
+        "operations",
+        "no-ops",
+        "programs",
+        "core",
+        f"x {BASELINE}",
+        f"x {SWARM}",
+    )
     lines += aligned([head, *(_rate_cells(figures, row) for row in figures.rows)])
     lines += ["", "microseconds an effective operation, where they go"]
     lines += aligned(
@@ -82,16 +94,16 @@ def _rate_cells(figures: LoopFigures, row: Row) -> Cells:
         f"{sum(block.no_ops for block in row.blocks):,}",
         f"{sum(block.programs for block in row.blocks):,}",
         f"{row.mix.core_share:.1%}",
-        "1.0" if row.name == BASELINE else f"{figures.ratio(row.name):.1f}",
+        *(f"{figures.ratio(row.name, baseline):.1f}" for baseline in BASELINES),
     )
 
 
 def parts_of(row: Row) -> dict[str, float]:
     """Return microseconds an effective operation, by part, medians over the blocks.
 
-    The baseline has two: what its operations cost without Hypothesis, and the rest.
+    A baseline has two: what its operations cost without Hypothesis, and the rest.
     """
-    if row.name == BASELINE:
+    if row.name in BASELINES:
         execution = row.recount_seconds / row.operations * 1e6
         return {"generation": 1e6 / row.rate - execution, "execution": execution, "feedback": 0.0}
     return {
@@ -113,7 +125,8 @@ def _mix_cells(figures: LoopFigures, name: str) -> Cells:
 def replay_lines(figures: ReplayFigures) -> list[str]:
     """The capture's replay."""
     return [
-        f"replay of {figures.capture} on {' and '.join(figures.targets)}, full comparison every {figures.cadence:,} steps",
+        f"replay of {figures.capture} on {' and '.join(figures.targets)}",
+        f"full comparison every {figures.cadence:,} steps and at the end",
         "",
         *aligned(
             [
@@ -154,7 +167,8 @@ def cost_lines(figures: CostFigures) -> list[str]:
         ("checks", "a program"),
         *((name, f"{n / figures.programs:,.1f}") for name, n in figures.checks.items()),
     ]
-    title = f"costs: {figures.programs} programs, {figures.operations:,} effective operations, a clock around each call"
+    done = f"{figures.programs} programs, {figures.operations:,} effective operations"
+    title = f"costs: {done}, a clock around each call"
     return [title, "", *aligned(rows), "", *aligned(parts), "", *aligned(checks)]
 
 
@@ -167,7 +181,8 @@ def loop_data(figures: LoopFigures) -> dict[str, Any]:
         "settings": asdict(figures.settings),
         "rows": {row.name: _row_data(row) for row in figures.rows},
         "ratios": {
-            row.name: round(figures.ratio(row.name), 2) for row in figures.rows if row.name != BASELINE
+            row.name: {name: round(figures.ratio(row.name, name), 2) for name in BASELINES}
+            for row in figures.fuzzing
         },
         "mix_distances": {
             row.name: round(row.mix.distance(figures.row(BASELINE).mix), 4)

@@ -47,7 +47,7 @@ class Mix:
         return self.counts.get(name, 0) / self.total if self.total else 0.0
 
     def distance(self, other: Mix) -> float:
-        """Return the share of operations that would have to be of another kind to make the mixes equal, 0..1."""
+        """Return the share of operations that would have to be of another kind to make both equal, 0..1."""
         return sum(abs(self.share(kind.__name__) - other.share(kind.__name__)) for kind in OPERATIONS) / 2
 
 

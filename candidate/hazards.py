@@ -189,14 +189,6 @@ class LockEachPage(Candidate):
         super().SetZsPageMovable(pool, zspage)
 
 
-class UnlockEachPage(Candidate):
-    """H06: __free_zspage() unlocks once a page what was locked once."""
-
-    def unlock_zspage(self, zspage: int, lock: int) -> None:
-        for page in self.zspage_pages(zspage):
-            self.d.unlock_page(page, lock)
-
-
 class OffsetLost(Candidate):
     """H08: with page->units gone, every page is taken to begin with an object."""
 
@@ -231,7 +223,7 @@ class OwnBitInFlags(Candidate):
 
 
 class FreedWhileIsolated(Candidate):
-    """H16: the owner frees an empty zspage though the core has pages of it: a count of 1 would be the core's."""
+    """H16: an empty zspage is freed though the core has pages of it: a count of 1 would be the core's."""
 
     def zspage_emptied(self, pool: int, class_: int, zspage: int, isolated: bool) -> None:
         super().zspage_emptied(pool, class_, zspage, isolated=False)
@@ -329,15 +321,14 @@ def _hazard(
 HAZARDS: Final = (
     _hazard("H01", "compaction passes tails by", "divergence", rules_override=CompoundToCompaction),
     _hazard("H02", "__PageMovable() of a tail reads the page", "divergence", rules_override=RawMapping),
-    _hazard("H03", "the isolated list overwrites compound_head", "bug", rules_override=LinkedByLru),
+    _hazard("H03", "the isolated list overwrites compound_head", "invariant I7", rules_override=LinkedByLru),
     _hazard("H04", "get is raw, put redirects", "bug", rules_override=RawGet),
     _hazard("H05", "unlock goes by the head of now", "invariant I5", rules_override=UnlockByHead),
     _hazard("H06", "page locks are taken one by one, they are one", "bug", LockEachPage),
-    _hazard("H06-unlock", "one lock is released once a page", "invariant I5", UnlockEachPage),
     _hazard(
-        "H07", "PG_isolated is shared by the pages of a zspage", "divergence", rules_override=SharedIsolation
+        "H07", "PG_isolated is shared by the pages of a zspage", "bug", rules_override=SharedIsolation
     ),
-    _hazard("H08", "the first object's offset is lost", "invariant I1", OffsetLost),
+    _hazard("H08", "the first object's offset is lost", "memory", OffsetLost),
     _hazard("H09", "fullness is written beside PG_locked", "invariant I5", FullnessInFlags, concurrent=True),
     _hazard("H10", "a bit of zsmalloc's own reads as PG_writeback", "progress", OwnBitInFlags),
     _hazard(
@@ -358,7 +349,7 @@ HAZARDS: Final = (
     _hazard("H17", "a tail is given to the buddy allocator", "bug", FreeTail),
     _hazard("H18", "the error path of alloc_zspage() frees tails", "bug", AttachOneByOne),
     _hazard("H19", "tails name a half-built zspage", "invariant I6", PublishHalfBuilt, concurrent=True),
-    _hazard("H20", "one reset takes the mapping from all pages", "divergence", ResetAll),
+    _hazard("H20", "one reset takes the mapping from all pages", "bug", ResetAll),
     _hazard("H22", "tails have a count of 0", "invariant I6", FrozenTails),
     _hazard("H23", "a memory error holds the whole zspage", "divergence", rules_override=PoisonOnZspage),
     _hazard("H23-soft", "soft offline migrates the zspage", "bug", rules_override=SoftOfflineHead),

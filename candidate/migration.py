@@ -161,6 +161,12 @@ class Migration(Mapping):
             self.move_handles(class_, zspage, newpage, page, offset)
             self.replace_sub_page(zspage, newpage, page)
             self.detach_exchanged_page(zspage, page)
+            if not self.d.PageMovable(newpage):
+                self.k.BUG(
+                    "VM_BUG_ON !PageMovable",
+                    "exchange_page",
+                    "a page that took another's place is not movable",
+                )
         self.unfreeze_zspage(zspage, references)
         return attached
 

@@ -56,11 +56,11 @@ class FreeAtOnce(Candidate):
         self.zspage_destructor(zspage)
 
 
-class StaleClass(Candidate):
-    """The class is not written into the packed word."""
+class StaleFullness(Candidate):
+    """The fullness group is not written into the packed word."""
 
     def set_zspage_mapping(self, zspage: int, class_index: int, fullness: int) -> None:
-        super().set_zspage_mapping(zspage, self.zspage_class_index(zspage), fullness)
+        super().set_zspage_mapping(zspage, class_index, self.zspage_fullness(zspage))
 
 
 class NeverFull(Candidate):
@@ -128,16 +128,6 @@ class ForgetStatOnFailure(Candidate):
         super().free_zspage_pages(zspage)
 
 
-class FirstPageFirst(Candidate):
-    """The error path of alloc_zspage() gives the pages back in the other order."""
-
-    def free_zspage_pages(self, zspage: int) -> None:
-        for index, page in enumerate(self.zspage_pages(zspage)):
-            self.set_nth_page(zspage, index, 0)
-            self.mod_nr_zspages(page, -1)
-            self.d.free_page(page)
-
-
 def _slip(
     id: str, mechanism: str, oracle: str, override: type[Candidate], *, concurrent: bool = False
 ) -> Fault:
@@ -152,17 +142,16 @@ SLIPS: Final = (
         CopiedBackShort,
     ),
     _slip("C-destructor", "the descriptor is never given back", "invariant I12", DescriptorLeaks),
-    _slip("C-pages-index", "a migrated page takes the first place", "bug", AlwaysFirstPage),
+    _slip("C-pages-index", "a migrated page takes the first place", "memory", AlwaysFirstPage),
     _slip("C-freeze", "heads change under references", "invariant I6", NoFreeze, concurrent=True),
-    _slip("C-put-owner", "a referenced zspage is freed", "invariant I6", FreeAtOnce),
-    _slip("C-class", "the packed word keeps class 0", "divergence", StaleClass),
+    _slip("C-put-owner", "a referenced zspage is freed", "bug", FreeAtOnce),
+    _slip("C-fullness", "the packed word keeps the old fullness group", "bug", StaleFullness),
     _slip("C-full", "off by one in zspage_full()", "memory", NeverFull),
     _slip("C-list-order", "insert_zspage() ignores how full the first one is", "divergence", AlwaysInFront),
-    _slip("C-isolated-list", "an isolated zspage stays on its list", "divergence", IsolatedStaysListed),
+    _slip("C-isolated-list", "an isolated zspage stays on its list", "memory", IsolatedStaysListed),
     _slip("C-deferred", "nobody frees what came back empty", "divergence", NobodyCleansUp),
     _slip("C-zone", "NR_ZSPAGES stays in the old zone", "divergence", ForgetZone),
     _slip("C-handle", "a moved handle has the wrong object index", "divergence", IndexInPage),
-    _slip("C-huge-header", "a huge object's data are read as its header", "memory", HugeHeader),
+    _slip("C-huge-header", "a huge object's data are read as its header", "divergence", HugeHeader),
     _slip("C-fail-stat", "a failed malloc leaves NR_ZSPAGES counted", "divergence", ForgetStatOnFailure),
-    _slip("C-fail-order", "a failed malloc frees in the wrong order", "divergence", FirstPageFirst),
 )

@@ -242,12 +242,13 @@ def held_over_migration(world: World) -> object:
     return world.move(second)
 
 
-def classes(world: World) -> object:
-    """Objects of several classes keep their content."""
-    handles = [world.malloc(size) for size in (100, 700, 1500)]
-    for number, handle in enumerate(handles):
-        world.write(handle, content(number, 100))
-    return contents(world, handles, 100), [world.view(handle).class_index for handle in handles]
+def fullness_words(world: World) -> object:
+    """[xxxxx] -> [x....]: what the packed word says at each step."""
+    handles, words = world.fill(5), []
+    for handle in handles[1:]:
+        words.append(world.view(handles[0]).fullness)
+        world.free(handle)
+    return words
 
 
 def compact_objects(world: World) -> object:
@@ -307,7 +308,6 @@ SCENARIOS: dict[str, Scenario] = {
     "H04": isolate_and_putback,
     "H05": move_one,
     "H06": malloc_and_free,
-    "H06-unlock": malloc_and_free,
     "H07": two_isolated,
     "H08": move_one,
     "H09": lost_wakeup,
@@ -334,7 +334,7 @@ SCENARIOS: dict[str, Scenario] = {
     "C-pages-index": last_page_moves,
     "C-freeze": held_over_migration,
     "C-put-owner": last_put,
-    "C-class": classes,
+    "C-fullness": fullness_words,
     "C-full": compact_objects,
     "C-list-order": list_order,
     "C-isolated-list": malloc_while_isolated,
@@ -343,7 +343,6 @@ SCENARIOS: dict[str, Scenario] = {
     "C-handle": move_one,
     "C-huge-header": huge_moves,
     "C-fail-stat": failing_page,
-    "C-fail-order": failing_page,
 }
 
 

@@ -47,6 +47,12 @@ def test_replay_compares_after_every_step(fake: FakeRunner, capsys: Capture) -> 
     assert [cadence for _, cadence in fake.calls] == [1]
 
 
+def test_replay_takes_another_cadence(fake: FakeRunner, capsys: Capture) -> None:
+    call(capsys, "replay", keep("a.zst", sizes(32)), "--cadence", "100")
+    assert [cadence for _, cadence in fake.calls] == [100]
+    assert "too small" in call(capsys, "replay", "a.zst", "--cadence", "0").complaint
+
+
 def test_replay_of_a_finding_has_status_1(fake: FakeRunner, capsys: Capture) -> None:
     done = call(capsys, "replay", keep("a.zst", sizes(32, 5000), verdict=SIGNATURE))
     assert done.status == 1

@@ -18,6 +18,7 @@ from typing import Any
 from zsfuzz.campaign.files import write_program, write_text
 from zsfuzz.campaign.running import ProgramRunner
 from zsfuzz.campaign.settings import RunSettings
+from zsfuzz.campaign.verdict import careful_cadence
 from zsfuzz.errors import UsageError
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.program.files import load_program
@@ -133,7 +134,7 @@ class FindingsFolder:
             earlier = load_program(known.path)
             if len(earlier.steps) >= len(known.program.steps) or not _run_alike(earlier, known.program):
                 return False
-            result = self._runner.run(earlier, cadence=1)
+            result = self._runner.run(earlier, cadence=careful_cadence(earlier))
         except UsageError:
             return False
         return any(finding.signature == known.finding.signature for finding in result.findings)

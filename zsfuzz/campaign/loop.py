@@ -16,6 +16,7 @@ from zsfuzz.campaign.findings import FindingsFolder, KeptFinding
 from zsfuzz.campaign.running import ProgramRunner
 from zsfuzz.campaign.settings import RunSettings
 from zsfuzz.campaign.tally import Tally
+from zsfuzz.campaign.verdict import careful_cadence
 from zsfuzz.engine.base import Engine
 from zsfuzz.errors import HarnessError, UsageError
 from zsfuzz.execute.result import RunResult
@@ -158,7 +159,7 @@ class Campaign:
 
     def _again(self, program: Program, seen: Finding) -> Finding:
         """Return what a program gives with a full comparison after every step; that is what gets reported."""
-        again = self._runner.run(program, cadence=1)
+        again = self._runner.run(program, cadence=careful_cadence(program))
         if not again.findings:
             raise HarnessError(f"not deterministic: {seen.signature} was gone when its program ran again")
         return again.findings[0]
@@ -168,7 +169,7 @@ class Campaign:
         shorter = replace(program, steps=program.steps[: finding.step + 1])
         if len(shorter.steps) == len(program.steps):
             return finding, program
-        result = self._runner.run(shorter, cadence=1)
+        result = self._runner.run(shorter, cadence=careful_cadence(shorter))
         if result.findings and result.findings[0].signature == finding.signature:
             return result.findings[0], shorter
         return finding, program

@@ -1,7 +1,7 @@
 """The verdict on one program that is kept: what it gives now, beside what its header says.
 
 In:    a program, a runner.
-Out:   Verdict. The run compares everything after every step, as the run that made the file did.
+Out:   Verdict. Everything is compared after every step; in a huge program, as often as time allows.
 Never: files, exit statuses.
 Next:  `replay` in zsfuzz/cli/replay.py, `corpus check` in zsfuzz/cli/corpus.py, zsfuzz/pytest_plugin.py.
 """
@@ -14,11 +14,28 @@ from zsfuzz.campaign.fault import ProgramFault, reason_of
 from zsfuzz.campaign.running import ProgramRunner
 from zsfuzz.errors import UsageError
 from zsfuzz.execute.result import Observer, RunResult
+from zsfuzz.machine.geometry import geometry
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.program.program import Program
 
 CLEAN = "clean"
 """The verdict of a program that must not give a finding."""
+
+FULL_COMPARISONS_PAGES = 2_000 * 256
+"""How many pages the full comparisons of one verdict may look at: 2,000 comparisons of the usual memory."""
+
+
+def careful_cadence(program: Program) -> int:
+    """Return how many steps lie between two full comparisons when a program is judged: 1, unless it is huge.
+
+    A pure function of the program, so that a file is always judged in the same way.
+    Errors: UsageError for an unknown geometry.
+    """
+    header = program.header
+    shape = geometry(header.geometry)
+    pages = (header.normal_pages or shape.normal_pages) + (header.movable_pages or shape.movable_pages)
+    comparisons = max(1, FULL_COMPARISONS_PAGES // pages)
+    return max(1, -(-len(program.steps) // comparisons))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +68,16 @@ def judge(
     targets: tuple[str, str],
     where: str,
     observer: Observer | None = None,
+    cadence: int | None = None,
 ) -> Verdict:
-    """Run a program with a full comparison after every step and return its verdict.
+    """Run a program with full comparisons and return its verdict.
 
-    where: the program's file, for messages. Errors: UsageError when the header asks for what does not exist;
+    where: the program's file, for messages. cadence: steps between two comparisons, None for
+    careful_cadence(). Errors: UsageError when the header asks for what does not exist;
     ProgramFault for anything else the run raises.
     """
     try:
-        result = runner.run(program, cadence=1, observer=observer)
+        result = runner.run(program, cadence=cadence or careful_cadence(program), observer=observer)
     except UsageError as error:
         text = str(error)
         raise UsageError(text if where in text else f"{where}: {text}") from error

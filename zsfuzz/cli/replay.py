@@ -29,7 +29,8 @@ _EXAMPLES = """\
 
 _MORE = """\
 Targets and faults come from each file's header unless options name them; --fault adds to the header's.
-Every step is followed by a full comparison. A file that no longer gives the verdict of its header is named.
+Every step is followed by a full comparison, but for huge programs. A file that no longer gives the
+verdict of its header is named.
 Exit status: 0 no finding, 1 a finding (with --strict also: a verdict that changed), 2 a bad file, 3 a fault.
 """
 
@@ -39,6 +40,12 @@ def add(commands: options.Commands) -> None:
     parser = options.add_command(commands, "replay", run, "run kept programs again", _EXAMPLES, _MORE)
     parser.add_argument("files", metavar="FILE", nargs="*", help=".zst or .zsf, or a folder of them")
     options.add_target_options(parser)
+    parser.add_argument(
+        "--cadence",
+        type=options.count,
+        metavar="N",
+        help="steps between two full comparisons (1; more for programs of thousands of steps)",
+    )
     parser.add_argument(
         "--trace", action="store_true", help="print the steps of both sides and the map of pfns"
     )
@@ -59,9 +66,8 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     for path, program in loaded:
         targets = choice.targets(program.header)
         trace = Trace(program.steps) if arguments.trace else None
-        verdict = judge(
-            program, runners.get(*targets, choice.extra_faults(program.header)), targets, str(path), trace
-        )
+        runner = runners.get(*targets, choice.extra_faults(program.header))
+        verdict = judge(program, runner, targets, str(path), trace, arguments.cadence)
         if verdict.finding is not None or (arguments.strict and not verdict.as_kept):
             worst = status.FINDING
         if arguments.json:

@@ -11,7 +11,17 @@ from __future__ import annotations
 from zsfuzz.execute.result import PageRow
 from zsfuzz.machine.core import bystander, compaction, contig, memory_failure, memory_hotplug, migrate
 from zsfuzz.machine.core.core import Core
-from zsfuzz.machine.layout import GFP_HIGHMEM, GFP_KERNEL, GFP_MOVABLE, GFP_NOIO, NR_VM_ZONE_STAT_ITEMS, VMSTAT_NAMES, ZONE_NAMES
+from zsfuzz.machine.layout import (
+    GFP_HIGHMEM,
+    GFP_KERNEL,
+    GFP_MOVABLE,
+    GFP_NOIO,
+    NR_VM_ZONE_STAT_ITEMS,
+    PG_FLAGS,
+    VMSTAT_NAMES,
+    ZONE_NAMES,
+    PG_hwpoison,
+)
 from zsfuzz.machine.machine import Kernel, Machine, MachineConfig
 from zsfuzz.machine.scanners.probe import scan
 from zsfuzz.program.ops import BystanderKind, Gfp, MapMode, MigrateMode, PoisonKind, Scanner
@@ -108,8 +118,9 @@ class Side:
         """Return, per zone, the pages that are poisoned or offline and so never come back."""
         lost = [0, 0]
         buddy = self.machine.buddy
-        for pfn in range(buddy.pages_count):
-            if not buddy.section_online(pfn) or self.d.PageHWPoison(buddy.pfn_to_page(pfn)):
+        all_online = buddy.all_online
+        for pfn, flags in enumerate(self.machine.memory.page_words(PG_FLAGS)):
+            if flags >> PG_hwpoison & 1 or not (all_online or buddy.section_online(pfn)):
                 lost[buddy.zone_of_pfn(pfn)] += not buddy.is_free_buddy_page(pfn)
         return lost[0], lost[1]
 

@@ -179,6 +179,11 @@ class Buddy:
         """Return whether the section around a pfn is online."""
         return bool(self._words[self._online + pfn // self.geometry.section_pages])
 
+    @property
+    def all_online(self) -> bool:
+        """Return whether no section is offline."""
+        return all(self._words[self._online : self._online + self._sections_count])
+
     def set_section_online(self, pfn: int, online: bool) -> None:
         """Mark the section around a pfn online or offline."""
         self._words[self._online + pfn // self.geometry.section_pages] = int(online)

@@ -22,8 +22,8 @@ class Locks:
     """Every lock of one machine. held: (class, address) of this lane, oldest first."""
 
     def __init__(self, memory: Memory) -> None:
-        self._load = memory.load
-        self._store = memory.store
+        self._words = memory.words
+        self._at = memory.lock_index
         self.held: list[tuple[str, int]] = []
         self.order: dict[str, dict[str, None]] = {}
         self.acquired_count = 0
@@ -91,101 +91,97 @@ class Locks:
 
     def spin_lock(self, address: int, name: str) -> None:
         """Take a spinlock. Errors: Report when it is taken."""
-        if self._load(address):
+        words, at = self._words, self._at(address)
+        if words[at]:
             self.blocked(name, address)
-        self._store(address, 1)
-        if self.held:
-            self.hold(name, address, may_wait=True)
-        else:
-            self.held.append((name, address))
-            self.acquired_count += 1
+        words[at] = 1
+        self.hold(name, address, may_wait=True)
 
     def spin_trylock(self, address: int, name: str) -> bool:
         """Take a spinlock if it is free."""
-        if self._load(address):
+        words, at = self._words, self._at(address)
+        if words[at]:
             return False
-        self._store(address, 1)
+        words[at] = 1
         self.hold(name, address, may_wait=False)
         return True
 
     def spin_unlock(self, address: int, name: str) -> None:
         """Release a spinlock."""
         self.release(name, address)
-        self._store(address, 0)
+        self._words[self._at(address)] = 0
 
     # -- rwlock_t
 
     def read_lock(self, address: int, name: str) -> None:
         """Take a reader-writer lock for reading."""
-        value = self._load(address)
-        if value & _WRITER:
+        words, at = self._words, self._at(address)
+        if words[at] & _WRITER:
             self.blocked(name, address)
-        self._store(address, value + 1)
+        words[at] += 1
         self.hold(name, address, may_wait=True)
 
     def read_unlock(self, address: int, name: str) -> None:
         """Release a reader."""
         self.release(name, address)
-        value = self._load(address)
+        words, at = self._words, self._at(address)
+        value = words[at]
         if value & _WRITER or not value:
-            raise Report(
-                "invariant", "I5 unlock of a lock not held", name, f"{name}: read_unlock of {value:#x}"
-            )
-        self._store(address, value - 1)
+            raise Report("invariant", "I5 unlock of a lock not held", name, f"{name}: read_unlock of {value:#x}")
+        words[at] = value - 1
 
     def write_lock(self, address: int, name: str) -> None:
         """Take a reader-writer lock for writing."""
-        if self._load(address):
+        words, at = self._words, self._at(address)
+        if words[at]:
             self.blocked(name, address)
-        self._store(address, _WRITER)
+        words[at] = _WRITER
         self.hold(name, address, may_wait=True)
 
     def write_trylock(self, address: int, name: str) -> bool:
         """Take a reader-writer lock for writing if nobody has it."""
-        if self._load(address):
+        words, at = self._words, self._at(address)
+        if words[at]:
             return False
-        self._store(address, _WRITER)
+        words[at] = _WRITER
         self.hold(name, address, may_wait=False)
         return True
 
     def write_unlock(self, address: int, name: str) -> None:
         """Release the writer."""
         self.release(name, address)
-        if self._load(address) != _WRITER:
-            raise Report(
-                "invariant", "I5 unlock of a lock not held", name, f"{name}: write_unlock without writer"
-            )
-        self._store(address, 0)
+        words, at = self._words, self._at(address)
+        if words[at] != _WRITER:
+            raise Report("invariant", "I5 unlock of a lock not held", name, f"{name}: write_unlock without writer")
+        words[at] = 0
 
     # -- bit spinlocks (linux/bit_spinlock.h)
 
     def bit_spin_lock(self, bit: int, address: int, name: str) -> None:
         """Take a bit of a word as a spinlock."""
-        value = self._load(address)
-        if value >> bit & 1:
+        words, at = self._words, self._at(address)
+        if words[at] >> bit & 1:
             self.blocked(name, address)
-        self._store(address, value | 1 << bit)
+        words[at] |= 1 << bit
         self.hold(name, address, may_wait=True)
 
     def bit_spin_trylock(self, bit: int, address: int, name: str) -> bool:
         """Take a bit of a word if it is clear."""
-        value = self._load(address)
-        if value >> bit & 1:
+        words, at = self._words, self._at(address)
+        if words[at] >> bit & 1:
             return False
-        self._store(address, value | 1 << bit)
+        words[at] |= 1 << bit
         self.hold(name, address, may_wait=False)
         return True
 
     def bit_spin_unlock(self, bit: int, address: int, name: str) -> None:
         """Release a bit lock (release semantics)."""
         self.release(name, address)
-        value = self._load(address)
-        if not value >> bit & 1:
-            raise Report(
-                "invariant", "I5 unlock of a lock not held", name, f"{name}: bit was clear at unlock"
-            )
-        self._store(address, value & ~(1 << bit))
+        words, at = self._words, self._at(address)
+        if not words[at] >> bit & 1:
+            raise Report("invariant", "I5 unlock of a lock not held", name, f"{name}: bit was clear at unlock")
+        words[at] &= ~(1 << bit)
 
     def bit_spin_is_locked(self, bit: int, address: int) -> bool:
         """Return whether anybody has the bit."""
-        return bool(self._load(address) >> bit & 1)
+        return bool(self._words[self._at(address)] >> bit & 1)

@@ -276,6 +276,8 @@ class Kernel:
         self.atomic_add32 = self._filtered_value(memory.atomic_add32)
         self.set_bit = self._filtered_bit(memory.set_bit)
         self.clear_bit = self._filtered_bit(memory.clear_bit)
+        self.words, self.pair_index = memory.words, memory.pair_index
+        self.fresh_pair_index = self._filtered_index(memory.fresh_pair_index)
         lists = Lists(self)
         self.INIT_LIST_HEAD, self.list_add, self.list_add_tail = (
             lists.INIT_LIST_HEAD,
@@ -360,6 +362,13 @@ class Kernel:
             plain(address, value)
 
         return store
+
+    def _filtered_index(self, plain: Callable[[int], int]) -> Callable[[int], int]:
+        def index(address: int) -> int:
+            self._check_page_word(address)
+            return plain(address)
+
+        return plain if self._page_words is None else index
 
     def _filtered_value(self, plain: Callable[[int, int], int]) -> Callable[[int, int], int]:
         def modify(address: int, value: int) -> int:

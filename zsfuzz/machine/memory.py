@@ -68,6 +68,7 @@ class Memory:
         self.memmap_bytes = frames_count * STRUCT_PAGE_SIZE
         self.shadowed_words = (self.frame_bytes + heap_bytes) >> 3
         self.memmap_word = self.shadowed_words
+        self._low_words = self.frame_bytes >> 3 if heap_above else self.shadowed_words
         self.arena = bytearray(self.frame_bytes + heap_bytes + self.memmap_bytes)
         self.shadow = bytearray(self.shadowed_words)
         self.words = memoryview(self.arena).cast("Q")
@@ -329,6 +330,44 @@ class Memory:
         if not self.heap_above or not 0 <= offset < self.heap_bytes:
             self.bad_access(address, verb)
         return (self.frame_bytes + offset) >> 3
+
+    def pair_index(self, address: int) -> int:
+        """Return the index in `words` of two neighbouring words that may be read, as a list_head is.
+
+        Errors: Report as load() would raise it. For primitives that then work on `words` at once.
+        """
+        index = self._checked_index(address, "read")
+        if index < self.memmap_word and (self.shadow[index] or self.shadow[index + 1]):
+            self.bad_access(address if self.shadow[index] else address + 8, "read")
+        return index
+
+    def fresh_pair_index(self, address: int) -> int:
+        """Return the index in `words` of two neighbouring words that will be written. Errors: Report."""
+        index = self._checked_index(address, "write")
+        if index < self.memmap_word:
+            shadow = self.shadow
+            if shadow[index] > UNINIT or shadow[index + 1] > UNINIT:
+                self.bad_access(address if shadow[index] > UNINIT else address + 8, "write")
+            shadow[index] = shadow[index + 1] = 0
+        return index
+
+    def lock_index(self, address: int) -> int:
+        """Return the index in `words` of one word that may be read and written. Errors: Report."""
+        index = self._checked_index(address, "read")
+        if index < self.memmap_word and self.shadow[index]:
+            self.bad_access(address, "read")
+        return index
+
+    def _checked_index(self, address: int, verb: str) -> int:
+        if address < VMEMMAP_START:
+            index = (address - PAGE_OFFSET) >> 3
+            if not 0 <= index < self._low_words - 1:
+                self.bad_access(address, verb)
+            return index
+        offset = address - VMEMMAP_START
+        if offset < self.memmap_bytes:
+            return self.memmap_word + (offset >> 3)
+        return self._far_word(address, verb)
 
     # -- whole arena
 

@@ -19,6 +19,7 @@ from zsfuzz.program.ops import Operation
 from zsfuzz.program.rewrite import Space, renamed, slots_of
 
 _MOST_MERGED = 6  # slots that are tried in place of one
+_MOST_LOWERED = 3  # free numbers that are tried in place of one
 
 
 def number_slots(search: Search) -> None:
@@ -60,9 +61,10 @@ def _free_before(steps: tuple[Operation, ...], space: Space, slot: int) -> list[
 
 
 def _one_by_one(search: Search, space: Space) -> None:
-    """Lower each slot to the lowest number that is free, where all together did not do."""
+    """Lower each slot to one of the lowest numbers that are free, where all together did not do."""
     for slot in _in_order(search.best.steps, space):
-        taken = _in_order(search.best.steps, space)
-        for lower in range(slot):
-            if lower not in taken and _attempt(search, space, {slot: lower}):
+        taken = set(_in_order(search.best.steps, space))
+        free = [lower for lower in range(min(slot, len(taken) + _MOST_LOWERED)) if lower not in taken]
+        for lower in free[:_MOST_LOWERED]:
+            if _attempt(search, space, {slot: lower}):
                 break

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 
+from zsfuzz.campaign.verdict import careful_cadence
 from zsfuzz.program.program import Program
 from zsfuzz.program.text import format_program
 
@@ -31,7 +32,7 @@ PROGRAM = """\\
 
 def test_{name}() -> None:
     program = parse_program(PROGRAM, {where})
-    result = Runner(REFERENCE, CANDIDATE).run(program, cadence=1)
+    result = Runner(REFERENCE, CANDIDATE).run(program, cadence={cadence})
     findings = [(finding.signature, finding.message) for finding in result.findings]
     if VERDICT == "clean":
         assert findings == []
@@ -50,6 +51,7 @@ def pytest_file(program: Program, targets: tuple[str, str], verdict: str, where:
         text=_in_string(format_program(program)),
         name=_identifier(where),
         where=_quoted(where),
+        cadence=careful_cadence(program),
     )
 
 

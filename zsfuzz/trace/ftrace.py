@@ -43,7 +43,7 @@ GEOMETRY = "linux-5.10"
 PAGE_SIZE = 4096
 WRITE_BYTES = 16
 
-_PATTERNS = 65521  # a prime: slots and numbers that advance together do not repeat a pattern soon
+_PATTERNS = 251  # a prime below 256: slots and numbers that advance together do not repeat a pattern soon
 _ERRORS_FROM = (1 << 64) - 4095  # IS_ERR_VALUE() of include/linux/err.h
 _STRUCT_PAGE_BYTES = 64
 _MEMMAP_ALIGNMENT = 1 << 30  # KASLR moves the memmap by multiples of this; the rest is the page's number

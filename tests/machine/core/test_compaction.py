@@ -36,7 +36,9 @@ from zsfuzz.machine.report import Report
 from zsfuzz.program.ops import BystanderKind
 
 
-def isolate(world: World, start: int, end: int, mode: int = MIGRATE_SYNC, **how: object) -> tuple[int, list[int]]:
+def isolate(
+    world: World, start: int, end: int, mode: int = MIGRATE_SYNC, **how: object
+) -> tuple[int, list[int]]:
     """Run the migrate scanner over a block. Returns (where it stopped, pfns in list order)."""
     core = world.core
     cc = compact_control(core, core.buddy.zone_of_pfn(start), mode, **how)  # type: ignore[arg-type]
@@ -112,8 +114,7 @@ def test_a_tail_is_never_offered_but_to_alloc_contig(world: World) -> None:
     world.m.store(page + 24, world.owner.mapping | 2)
     assert isolate(world, 16, 32) == (32, [])
     world.m.store32(page + 52, 2)
-    stopped, pfns = isolate(world, 16, 32, alloc_contig=True)
-    assert pfns == [20]
+    assert isolate(world, 16, 32, alloc_contig=True) == (32, [20])
 
 
 @pytest.mark.parametrize(("order", "rule"), [(3, "skips pages"), (5, "leaves its range")])
@@ -176,7 +177,9 @@ def test_the_free_scanner_takes_free_blocks_and_gives_them_back(world: World, st
     cc = compact_control(core, 0, MIGRATE_SYNC)
     cc.nr_migratepages = 1000
     world.kernel_page_at(37)
-    assert isolate_freepages_block(core, cc, 32, 48, cc.freepages, 1, strict) == ((0, 37) if strict else (15, 48))
+    assert isolate_freepages_block(core, cc, 32, 48, cc.freepages, 1, strict) == (
+        (0, 37) if strict else (15, 48)
+    )
     assert world.free_pages() == before - 1 - (5 if strict else 15)
     assert split_map_pages(core, cc.freepages) == (5 if strict else 15)
     pages = core.pages_on(cc.freepages)
@@ -300,7 +303,10 @@ def test_compaction_without_a_target_is_contended(world: World) -> None:
 
 
 def test_a_direct_compactor_spares_large_free_blocks(world: World) -> None:
-    """[m ...][........][k ..... | ...........]: the block with k in it takes the page, a free one does not."""
+    """[m ...][........][k .....
+
+    | ...........]: the block with k in it takes the page, a free one does not.
+    """
     world.movable_at(2)
     world.kernel_page_at(32)
     assert world.m.buddy.buddy_order(48) == 4

@@ -61,7 +61,9 @@ def test_a_real_compound_page_may_be_skipped_from_any_of_its_pages_to_its_end(wo
             cursor(world, pfn).jump(pfn, 25)
 
 
-@pytest.mark.parametrize(("target", "rule"), [(20, "skips pages"), (33, "leaves its range"), (1 << 40, "leaves its range")])
+@pytest.mark.parametrize(
+    ("target", "rule"), [(20, "skips pages"), (33, "leaves its range"), (1 << 40, "leaves its range")]
+)
 def test_a_jump_over_pages_that_belong_to_nothing_is_reported(world: World, target: int, rule: str) -> None:
     world.kernel_page_at(17)
     with pytest.raises(Report) as caught:

@@ -53,7 +53,9 @@ def test_the_modes_are_those_of_the_protocol() -> None:
 
 @BOTH_WAYS
 @pytest.mark.parametrize("mode", [MIGRATE_ASYNC, MIGRATE_SYNC_LIGHT, MIGRATE_SYNC])
-def test_pages_move_with_their_bytes_and_the_old_frames_are_free(switches: tuple[str, ...], mode: int) -> None:
+def test_pages_move_with_their_bytes_and_the_old_frames_are_free(
+    switches: tuple[str, ...], mode: int
+) -> None:
     world = make_world(*switches)
     pages = world.movable(5)
     before = world.free_pages()
@@ -251,7 +253,9 @@ def test_an_lru_page_that_somebody_else_has_pinned_stays(switches: tuple[str, ..
     assert drop_bystander(core, 0) == 1
 
 
-def test_a_page_under_writeback_is_busy_for_a_light_migration_and_waited_for_by_a_full_one(world: World) -> None:
+def test_a_page_under_writeback_is_busy_for_a_light_migration_and_waited_for_by_a_full_one(
+    world: World,
+) -> None:
     [page] = world.movable()
     world.m.set_bit(PG_writeback, page)
     world.list_of([page], world.core.batch)
@@ -302,7 +306,7 @@ def test_an_owner_that_clears_the_flag_while_moving_is_reported(world: World) ->
 
 
 def test_an_old_page_that_stops_being_movable_keeps_its_flag_and_is_reported(world: World) -> None:
-    """The owner clears mapping altogether: nobody clears PG_isolated, and the frame is freed with it (H20)."""
+    """The owner clears mapping altogether: nobody clears PG_isolated before the frame is freed (H20)."""
     [page] = world.movable()
     world.list_of([page], world.core.batch)
     migratepage = world.owner.migratepage

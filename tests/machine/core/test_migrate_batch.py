@@ -64,11 +64,16 @@ def migrate_groups(rules: type[Descriptor], groups: str, mode: int) -> tuple[Wor
 @pytest.mark.parametrize("mode", [MIGRATE_ASYNC, MIGRATE_SYNC])
 @pytest.mark.parametrize("groups", ["aaaa", "abab", "aabbcc", "abcabcabc", "abbba", "a" * 20 + "b" * 20])
 def test_shared_locks_end_where_single_locks_end(groups: str, mode: int) -> None:
-    """[p0(Z) p1(Z) q0(Y) p2(Z)]: the second page of Z fails its trylock in the batch, and moves at its turn."""
+    """[p0(Z) p1(Z) q0(Y) p2(Z)]: the second page of Z fails its trylock, and moves at its turn."""
     single, end_of_single = migrate_groups(Descriptor, groups, mode)
     shared, end_of_shared = migrate_groups(SharedLock, groups, mode)
     assert end_of_shared == end_of_single
-    free = [world.m.buddy.free_blocks(zone, order, 1) for world in (single, shared) for zone in (0, 1) for order in range(6)]
+    free = [
+        world.m.buddy.free_blocks(zone, order, 1)
+        for world in (single, shared)
+        for zone in (0, 1)
+        for order in range(6)
+    ]
     assert free[: len(free) // 2] == free[len(free) // 2 :]
     assert shared.owner.modes == single.owner.modes
 

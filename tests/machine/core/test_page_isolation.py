@@ -1,4 +1,4 @@
-"""Page isolation of v5.10, v6.1 and v7.2: real compound pages from every start, heads outside the memmap, undoing."""
+"""Page isolation of v5.10, v6.1 and v7.2: real compound pages from every start, wild heads, undoing."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from zsfuzz.machine.core.page_isolation import (
     set_migratetype_isolate,
     skip_pages_to_end,
     start_isolate_page_range,
-    test_pages_isolated as pages_isolated,
     undo_isolate_page_range,
     unset_migratetype_isolate,
+)
+from zsfuzz.machine.core.page_isolation import (
+    test_pages_isolated as pages_isolated,
 )
 from zsfuzz.machine.core.page_isolation_later import (
     has_unmovable_pages_v6_1,
@@ -59,7 +61,9 @@ def v7_2(world: World, start: int, flags: int = 0) -> int:
 
 
 ALL = pytest.mark.parametrize("scan", [v5_10, v6_1, v7_2])
-BOTH_HEAPS = pytest.mark.parametrize("switches", [(), ("heap_above_memmap",)], ids=["head below", "head above"])
+BOTH_HEAPS = pytest.mark.parametrize(
+    "switches", [(), ("heap_above_memmap",)], ids=["head below", "head above"]
+)
 
 
 def found(world: World, page: int) -> int:
@@ -81,7 +85,9 @@ def test_the_first_unmovable_page_is_found(scan: Scan, world: World) -> None:
 
 @ALL
 @pytest.mark.parametrize("start", range(16, 32))
-def test_a_real_compound_page_is_unmovable_from_every_start_inside_it(scan: Scan, start: int, world: World) -> None:
+def test_a_real_compound_page_is_unmovable_from_every_start_inside_it(
+    scan: Scan, start: int, world: World
+) -> None:
     world.take_block(20, 2, compound=True)
     expected = max(start, 20) if start < 24 else -1
     assert found(world, scan(world, start, 0)) == expected
@@ -89,7 +95,9 @@ def test_a_real_compound_page_is_unmovable_from_every_start_inside_it(scan: Scan
 
 @ALL
 @pytest.mark.parametrize("start", range(16, 24))
-def test_a_real_huge_lru_page_is_skipped_to_its_end_from_every_start(scan: Scan, start: int, world: World) -> None:
+def test_a_real_huge_lru_page_is_skipped_to_its_end_from_every_start(
+    scan: Scan, start: int, world: World
+) -> None:
     """[H t t t t t t t k]: whatever the way of skipping, the kernel page behind it is found."""
     head = world.take_block(16, 3, compound=True)
     world.m.set_bit(PG_lru, head)
@@ -136,8 +144,12 @@ def test_a_skip_relative_to_a_head_outside_the_memmap_is_reported(
 
 
 @pytest.mark.parametrize("scan", [v5_10, v6_1])
-@pytest.mark.parametrize(("distance", "rule"), [(2, "skips pages"), (8, "skips pages"), (40, "leaves its range")])
-def test_a_small_truncated_distance_skips_inside_the_block(scan: Scan, distance: int, rule: str, world: World) -> None:
+@pytest.mark.parametrize(
+    ("distance", "rule"), [(2, "skips pages"), (8, "skips pages"), (40, "leaves its range")]
+)
+def test_a_small_truncated_distance_skips_inside_the_block(
+    scan: Scan, distance: int, rule: str, world: World
+) -> None:
     """compound_nr(head) - (page - head) is small only in its low 32 bits."""
     page, head = world.memdesc_tail_at(20)
     nr_pages = ((page - head) // STRUCT_PAGE_SIZE + distance) & 0xFFFFFFFF
@@ -202,7 +214,9 @@ def test_isolating_and_undoing_leaves_the_free_lists_as_they_were(world: World) 
     buddy = world.m.buddy
     before = [sorted(buddy.free_blocks(0, order, MIGRATE_MOVABLE)) for order in range(6)]
     assert start_isolate_page_range(world.core, 0, 32, MIGRATE_MOVABLE, 0) == 0
-    assert [buddy.get_pageblock_migratetype(pfn) for pfn in (0, 16, 32)] == [MIGRATE_ISOLATE] * 2 + [MIGRATE_MOVABLE]
+    assert [buddy.get_pageblock_migratetype(pfn) for pfn in (0, 16, 32)] == [MIGRATE_ISOLATE] * 2 + [
+        MIGRATE_MOVABLE
+    ]
     assert buddy.free_blocks(0, 5, MIGRATE_ISOLATE) == [0]
     assert pages_isolated(world.core, 0, 32, 0) == 0
     assert pages_isolated(world.core, 0, 48, 0) == -EBUSY
@@ -277,7 +291,7 @@ def test_an_unmovable_page_keeps_its_pageblock(world: World) -> None:
 
 
 def test_a_compound_page_across_the_boundary_is_refused_and_its_block_restored(world: World) -> None:
-    """LRU in name only, so that the first test passes: it cannot be isolated from the LRU as it has no owner."""
+    """LRU in name, so that the first test passes; pinned, so that it cannot be isolated."""
     head = world.take_block(32, 5, compound=True)
     world.m.set_bit(PG_lru, head)
     world.m.store(head + PG_MAPPING, world.core.anon_vma | 1)
@@ -303,7 +317,9 @@ def test_a_movable_compound_page_across_the_boundary_is_migrated_and_its_frames_
 
 @BOTH_HEAPS
 @pytest.mark.parametrize("movable", [False, True])
-def test_an_absolute_skip_by_a_head_outside_the_memmap_never_passes(switches: tuple[str, ...], movable: bool) -> None:
+def test_an_absolute_skip_by_a_head_outside_the_memmap_never_passes(
+    switches: tuple[str, ...], movable: bool
+) -> None:
     """head_pfn + nr <= boundary does not hold: refused, or a migration of a pfn that does not exist."""
     world = make_world(*switches)
     page, head = world.memdesc_tail_at(40, movable=False)
@@ -325,7 +341,10 @@ def test_a_small_quotient_above_the_memmap_is_reported(world: World) -> None:
     world.m.buddy.set_pageblock_migratetype(32, MIGRATE_ISOLATE)
     with pytest.raises(Report) as caught:
         isolate_single_pageblock(world.core, 48, 0, MIGRATE_MOVABLE, isolate_before=True, skip_isolation=True)
-    assert (caught.value.rule, caught.value.field) == ("I8 scanner does not advance", "isolate_single_pageblock")
+    assert (caught.value.rule, caught.value.field) == (
+        "I8 scanner does not advance",
+        "isolate_single_pageblock",
+    )
 
 
 def test_the_assertions_of_isolate_single_pageblock_fire(world: World) -> None:

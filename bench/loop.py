@@ -24,7 +24,7 @@ from random import Random
 from time import perf_counter
 
 from bench.baseline import Session, run_baseline
-from bench.work import KindCounter, Mix, check_mixes, check_result, mix_of, must
+from bench.work import CORE_SHARE_LEAST, KindCounter, Mix, check_mixes, check_result, mix_of, must
 from zsfuzz.engine.base import Engine
 from zsfuzz.engine.coverage_engine import CoverageEngine
 from zsfuzz.engine.profile import GenerateSettings
@@ -46,7 +46,8 @@ SHARED_CHECKS = ("outcomes", "counters", "placements", "full", "drain")
 class LoopSettings:
     """blocks: of each row. programs, examples: in a block. steps: typical length of a program or an example.
 
-    cadence: steps between two full comparisons, on every row. most_distance: how far two mixes may be apart.
+    cadence: steps between two full comparisons, on every row. core_least: the published mix; 0 for blocks too
+    small to have one. most_distance: how far two mixes may be apart.
     """
 
     blocks: int = 5
@@ -55,6 +56,7 @@ class LoopSettings:
     steps: int = 100
     cadence: int = 64
     seed: int = 1
+    core_least: float = CORE_SHARE_LEAST
     most_distance: float = 0.25
     reference: str = "reference"
     candidate: str = "candidate"
@@ -189,7 +191,7 @@ def measure_loop(loop: LoopSettings, say: Callable[[str], None] = lambda _: None
             say(f"block {number + 1} of {loop.blocks}: {row.name}: {rate:,.0f} operations a second")
     figures = LoopFigures(loop, tuple(rows))
     for row in figures.fuzzing:
-        check_mixes(row.mix, figures.row(BASELINE).mix, loop.most_distance, row.name)
+        check_mixes(row.mix, figures.row(BASELINE).mix, row.name, loop.core_least, loop.most_distance)
     return figures
 
 
@@ -206,10 +208,10 @@ def _fuzz_block(row: Row, fuzz: _FuzzLoop, loop: LoopSettings, recounter: Runner
     block = fuzz.block(loop.programs)
     must(block.operations > 0, f"{row.name}: no effective operation in a block")
     row.blocks.append(block)
-    _recount(row, [program for program, _ in fuzz.done], [result for _, result in fuzz.done], recounter)
+    recount(row, [program for program, _ in fuzz.done], [result for _, result in fuzz.done], recounter)
 
 
-def _recount(row: Row, programs: Sequence[Program], results: Sequence[RunResult], runner: Runner) -> None:
+def recount(row: Row, programs: Sequence[Program], results: Sequence[RunResult], runner: Runner) -> None:
     """Run the programs again: the same operations have to take effect, and are counted by kind."""
     for program, result in zip(programs, results, strict=True):
         counter = KindCounter()

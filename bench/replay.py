@@ -25,6 +25,8 @@ from zsfuzz.trace.files import import_trace_file
 ROOT = Path(__file__).resolve().parents[1]
 SWAP_CAPTURE = "corpus/traces/zram-swap-6.1.trace.gz"
 SWAP_COUNTS = {"malloc": 84_277, "free": 84_277, "migrate": 284, "compact": 40}
+EXCERPT = "corpus/traces/zram-swap-6.1.excerpt.trace"
+EXCERPT_COUNTS = {"malloc": 110, "free": 93, "migrate": 40, "compact": 3}
 CADENCE = 65_536
 SECONDS_MOST = 60.0
 BYTES_MOST = 1 << 30

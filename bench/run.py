@@ -1,7 +1,8 @@
 """Run: every benchmark, one after the other; tables on standard output, figures in bench/results.json.
 
 In:    the command line: python -m bench.run [--quick] [--only NAME ...] [--blocks N] [--seed N] [--out FILE].
-Out:   exit status 0 when all work was done, whatever the figures; 1 when some was not, and no file then.
+Out:   exit status 0 when all work was done, whatever the figures; 1 when some was not, and no file then;
+       2 when the file cannot be written.
 Never: a verdict on a figure: a noisy machine is no bug. What is wanted stands beside what was measured.
 Next:  bench/loop.py, bench/replay.py, bench/costs.py; the text in bench/tables.py.
 """
@@ -20,12 +21,14 @@ from typing import Any
 
 from bench.costs import measure_costs
 from bench.loop import LoopSettings, measure_loop
-from bench.replay import measure_replay
+from bench.replay import EXCERPT, EXCERPT_COUNTS, ROOT, measure_replay
 from bench.tables import cost_data, cost_lines, loop_data, loop_lines, replay_data, replay_lines
 from bench.work import WorkNotDone
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
-QUICK_LOOP = LoopSettings(blocks=2, programs=4, examples=4, steps=20, cadence=8, most_distance=1.0)
+QUICK_LOOP = LoopSettings(
+    blocks=2, programs=4, examples=4, steps=20, cadence=8, core_least=0.0, most_distance=1.0
+)
 COST_PROGRAMS = 200
 QUICK_COST_PROGRAMS = 4
 
@@ -39,7 +42,10 @@ def _loop(arguments: argparse.Namespace) -> Section:
 
 
 def _replay(arguments: argparse.Namespace) -> Section:
-    figures = measure_replay()
+    if arguments.quick:
+        figures = measure_replay(ROOT / EXCERPT, expected=EXCERPT_COUNTS)
+    else:
+        figures = measure_replay()
     return replay_lines(figures), replay_data(figures)
 
 
@@ -99,7 +105,13 @@ def main(arguments: Sequence[str]) -> int:
     except WorkNotDone as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    try:
+        options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        print(
+            f"bench: --out {options.out}: {error.strerror}; name a file in a writable folder", file=sys.stderr
+        )
+        return 2
     return 0
 
 

@@ -41,7 +41,7 @@ def loop_lines(figures: LoopFigures) -> list[str]:
     settings = figures.settings
     lines = [
         f"fuzz loop: {settings.reference} against {settings.candidate}, {settings.blocks} interleaved blocks",
-        f"a block: {settings.programs} programs, {settings.examples} examples, of {settings.steps} steps or so",
+        f"a block: {settings.programs} programs, {settings.examples} examples; {settings.steps} steps or so",
         f"full comparison every {settings.cadence} steps and at the end; seed {settings.seed}",
         "",
     ]

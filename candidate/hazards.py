@@ -325,9 +325,7 @@ HAZARDS: Final = (
     _hazard("H04", "get is raw, put redirects", "bug", rules_override=RawGet),
     _hazard("H05", "unlock goes by the head of now", "invariant I5", rules_override=UnlockByHead),
     _hazard("H06", "page locks are taken one by one, they are one", "bug", LockEachPage),
-    _hazard(
-        "H07", "PG_isolated is shared by the pages of a zspage", "bug", rules_override=SharedIsolation
-    ),
+    _hazard("H07", "PG_isolated is shared by the pages of a zspage", "bug", rules_override=SharedIsolation),
     _hazard("H08", "the first object's offset is lost", "memory", OffsetLost),
     _hazard("H09", "fullness is written beside PG_locked", "invariant I5", FullnessInFlags, concurrent=True),
     _hazard("H10", "a bit of zsmalloc's own reads as PG_writeback", "progress", OwnBitInFlags),

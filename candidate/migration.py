@@ -22,7 +22,6 @@ from __future__ import annotations
 
 from candidate.fullness import ZS_EMPTY
 from candidate.layout import (
-    CLASS_INDEX,
     POOL_DESTROYING,
     POOL_FREE_PAGES,
     POOL_FREE_WORK,
@@ -46,6 +45,7 @@ class Migration(Mapping):
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
         self.raw_classes_count = len(kernel.size_classes.index_of)
+        self.class_indices = tuple(size_class.index for size_class in kernel.size_classes.classes)
         self.zsmalloc_aops = kernel.register_address_space_operations(
             AddressSpaceOperations(self.zs_page_isolate, self.zs_page_migrate, self.zs_page_putback)
         )
@@ -250,13 +250,10 @@ class Migration(Mapping):
     # -- the worker
 
     def classes_of(self, pool: int) -> list[int]:
-        """Return the distinct size classes of a pool, smallest first."""
-        classes = []
-        for index in range(self.raw_classes_count):
-            class_ = self.k.load(pool + POOL_SIZE_CLASS + 8 * index)
-            if class_ and self.k.load(class_ + CLASS_INDEX) == index:
-                classes.append(class_)
-        return classes
+        """Return the distinct size classes of a pool, smallest first: those with class->index == i."""
+        pointers = pool + POOL_SIZE_CLASS
+        classes = [self.k.load(pointers + 8 * index) for index in self.class_indices]
+        return [class_ for class_ in classes if class_]
 
     def async_free_zspage(self, work: int) -> None:
         """The worker: free every EMPTY zspage of a pool. The EMPTY statistic stays behind, as in 5.10."""

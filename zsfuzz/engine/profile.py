@@ -24,31 +24,31 @@ from zsfuzz.program.ops import BystanderKind, PoisonKind, Scanner
 from zsfuzz.program.program import Header
 
 CORE_WEIGHTS: tuple[tuple[str, int], ...] = (
-    ("migrate", 6),
-    ("scan", 5),
-    ("compact", 3),
-    ("compact_zone", 3),
+    ("migrate", 10),
+    ("scan", 12),
+    ("compact", 6),
+    ("compact_zone", 4),
     ("offline", 1),
-    ("contig", 2),
+    ("contig", 1),
 )
 """The kinds of the published mix's quarter, and how they share it."""
 
 OTHER_WEIGHTS: tuple[tuple[str, int], ...] = (
-    ("malloc", 12),
-    ("free", 10),
-    ("map", 2),
-    ("write", 5),
-    ("read", 3),
-    ("isolate", 8),
-    ("putback", 4),
-    ("run_work", 2),
-    ("shrink", 1),
+    ("malloc", 28),
+    ("free", 24),
+    ("map", 5),
+    ("write", 18),
+    ("read", 14),
+    ("isolate", 10),
+    ("putback", 6),
+    ("run_work", 4),
+    ("shrink", 2),
     ("poison", 1),
-    ("speculative_get", 2),
-    ("speculative_put", 2),
-    ("bystander", 2),
-    ("drop_bystander", 1),
-    ("fail", 2),
+    ("speculative_get", 1),
+    ("speculative_put", 3),
+    ("bystander", 3),
+    ("drop_bystander", 2),
+    ("fail", 3),
     ("stats", 1),
     ("huge_class_size", 1),
     ("create_pool", 1),
@@ -58,7 +58,7 @@ OTHER_WEIGHTS: tuple[tuple[str, int], ...] = (
 
 IDIOM_WEIGHTS: tuple[tuple[str, int], ...] = (
     ("isolate_free_finish", 6),
-    ("references_across_free", 3),
+    ("references_across_free", 2),
     ("neighbours_then_scan", 5),
     ("failing_malloc", 3),
     ("failing_request", 2),
@@ -73,7 +73,7 @@ IDIOM_WEIGHTS: tuple[tuple[str, int], ...] = (
 
 _ALWAYS = ("malloc", "free")  # a program without them is a program about nothing
 _KERNEL_PERCENT = (0, 0, 10, 30, 60, 100)
-_CORE_PERCENT = (28, 30, 35, 40, 50)
+_CORE_PERCENT = (26, 28, 30, 32, 36)
 
 T = TypeVar("T")
 
@@ -172,7 +172,7 @@ def draw_profile(dice: Dice, header: Header, steps: int) -> Profile:
         bystanders=dice.between(1, 8) if dice.percent(80) else 0,
         kernel_percent=dice.pick(_KERNEL_PERCENT),
         core_percent=dice.pick(_CORE_PERCENT),
-        idiom_percent=dice.between(0, 8),
+        idiom_percent=dice.between(0, 5),
         nonsense_percent=dice.between(0, 6),
         live_cap=dice.between(6, 40),
         drain=dice.percent(20),
@@ -213,10 +213,10 @@ def _draw_range(dice: Dice, normal_pages: int, memory_pages: int) -> tuple[int, 
     Zones are handed out from their low end, so that is where the zspages are.
     """
     low, high = (0, normal_pages) if dice.percent(60) else (normal_pages, memory_pages)
-    form = dice.below(4)
+    form = dice.below(6)
     if form == 0:
         return low, high
     start = low + min(dice.below(high - low), dice.below(high - low), dice.below(high - low))
     if form == 1:
         start -= start % 16
-    return start, min(high, start + dice.between(4, 48))
+    return start, min(high, start + dice.between(2, 32))

@@ -131,6 +131,7 @@ class Execution:
         """
         kind = type(step)
         contract, handlers = self.contract, self._handlers
+        self.expected.forget()
         if (contract.mapped is not None and kind not in (ops.Read, ops.Write, ops.Unmap)) or (
             contract.references and kind in ACROSS_REFERENCES
         ):

@@ -43,6 +43,11 @@ class ExpectedDifferences:
 
     def __init__(self) -> None:
         self._uses = dict.fromkeys(RULES, 0)
+        self._views: dict[tuple[str, int], ZspageView] = {}
+
+    def forget(self) -> None:
+        """Drop what was read of the two states: a step is about to change them."""
+        self._views.clear()
 
     def uses(self) -> dict[str, int]:
         """Return how often each rule was used."""
@@ -50,10 +55,10 @@ class ExpectedDifferences:
 
     def explains_page_view(self, judge: Judge, name: str, pfn: int, reference: int, candidate: int) -> bool:
         """Return whether D1 or D2 predicts what the two designs show of a pfn."""
-        views = [_zspage_around(side, pfn) for side in (judge.reference, judge.candidate)]
+        page = judge.reference.machine.buddy.pfn_to_page(pfn)
+        views = [self._zspage_of(side, page) for side in (judge.reference, judge.candidate)]
         if views[0] is None or views[1] is None or views[0].pages != views[1].pages:
             return False
-        page = judge.reference.machine.buddy.pfn_to_page(pfn)
         index = views[0].pages.index(page)
         left = judge.reference.target.shown_to_scanners(views[0], index)
         right = judge.candidate.target.shown_to_scanners(views[1], index)
@@ -66,6 +71,16 @@ class ExpectedDifferences:
             return False
         self._uses[rule] += 1
         return True
+
+    def _zspage_of(self, side: SideView, page: int) -> ZspageView | None:
+        """Return the zspage that has a page by its own account too, None for none."""
+        zspage = side.target.page_owner(page)
+        if not zspage:
+            return None
+        view = self._views.get((side.role, zspage))
+        if view is None:
+            view = self._views[(side.role, zspage)] = side.target.zspage_view(zspage)
+        return view if page in view.pages else None
 
     def explains_outcome(
         self, judge: Judge, action: str, arguments: tuple[Any, ...], reference: object, candidate: object
@@ -121,11 +136,6 @@ class ExpectedDifferences:
                 return ""
         self._uses["D3"] += 1
         return "D3"
-
-
-def _zspage_around(side: SideView, pfn: int) -> ZspageView | None:
-    zspage = side.target.page_owner(side.machine.buddy.pfn_to_page(pfn))
-    return side.target.zspage_view(zspage) if zspage else None
 
 
 def _withheld_by_page(side: SideView) -> frozenset[int]:

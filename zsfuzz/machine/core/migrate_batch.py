@@ -53,25 +53,21 @@ def migrate_pages_batch(core: Core, head: int, control: MigrateControl) -> int:
     Returns 0, or -ENOMEM when a page got no target (those before it have moved). The batch is a pageblock, as
     NR_MAX_BATCHED_MIGRATION is on x86-64.
     """
-    batch: list[int] = []
-    result = 0
-    for page in core.pages_on(head):
-        core.d.thp_nr_pages(page)
-        core.PageHuge(page)
-        batch.append(page)
-        if len(batch) == core.buddy.pageblock_pages:
-            result = result or migrate_one_batch(core, batch, control)
-            batch = []
+    pages, size = core.pages_on(head), core.buddy.pageblock_pages
+    for first in range(0, len(pages), size):
+        result = migrate_one_batch(core, pages[first : first + size], control)
         if result:
             return result
-    return migrate_one_batch(core, batch, control)
+    return 0
 
 
-def migrate_one_batch(core: Core, pages: list[int], control: MigrateControl) -> int:
+def migrate_one_batch(core: Core, pages: tuple[int, ...], control: MigrateControl) -> int:
     """Lock, then move. Returns 0 or -ENOMEM."""
     entries: list[BatchEntry] = []
     result = 0
     for page in pages:
+        core.d.thp_nr_pages(page)
+        core.PageHuge(page)
         if core.d.page_count(page) == 1:
             continue  # its owner is gone: unmap_and_move() knows what to do
         newpage = control.get_new_page(page)

@@ -71,6 +71,9 @@ IDIOM_WEIGHTS: tuple[tuple[str, int], ...] = (
     ("revive_the_empty", 2),
 )
 
+_SELDOM = {"speculative_get": 20, "references_across_free": 20}
+"""Percent of programs that keep these kinds: a reference held across operations lets the designs part early."""
+
 _ALWAYS = ("malloc", "free")  # a program without them is a program about nothing
 _KERNEL_PERCENT = (0, 0, 10, 30, 60, 100)
 _CORE_PERCENT = (26, 28, 30, 32, 36)
@@ -190,11 +193,10 @@ def _swarm(
 ) -> tuple[str, ...]:
     """Return a weighted table of a random subset that is not empty; each weight stands 1, 2 or 4 times."""
     random = dice.random
-    keep = keep_percent * 3
     table: list[str] = []
     for name, weight in weights:
         draw = int(random() * 300)  # one throw says both whether and how often
-        if draw < keep or name in always:
+        if draw < _SELDOM.get(name, keep_percent) * 3 or name in always:
             table += [name] * (weight << draw % 3)
     if not table:
         name, weight = dice.pick(weights)

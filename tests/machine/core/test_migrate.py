@@ -6,7 +6,7 @@ import pytest
 
 from tests.machine.core.support import World, make_world
 from zsfuzz.machine.core.bystander import add_bystander, drop_bystander
-from zsfuzz.machine.core.lru import mod_isolated
+from zsfuzz.machine.core.lru import mod_node_page_state
 from zsfuzz.machine.core.migrate import MigrateControl, migrate_pages, migrate_pages_to_new
 from zsfuzz.machine.core.movable import isolate_page_of_any_sort, putback_movable_pages
 from zsfuzz.machine.core.move import move_to_new_page, unmap_and_move
@@ -223,7 +223,7 @@ def test_an_lru_page_moves_with_its_mapping_its_flags_and_its_bytes(switches: tu
     for page in pages:
         assert isolate_page_of_any_sort(core, page) == 0
         core.link_tail(page, core.batch)
-        mod_isolated(core, page, 1)
+        mod_node_page_state(core, page, 1)
     control = control_for(world)
     assert migrate_pages(core, core.batch, control) == 0
     assert [old for old, _ in control.moved] == pages
@@ -244,7 +244,7 @@ def test_an_lru_page_that_somebody_else_has_pinned_stays(switches: tuple[str, ..
     core.d.get_page(page)
     assert isolate_page_of_any_sort(core, page) == 0
     core.link_tail(page, core.batch)
-    mod_isolated(core, page, 1)
+    mod_node_page_state(core, page, 1)
     assert migrate_pages(core, core.batch, control_for(world)) == 1
     putback_movable_pages(core, core.batch)
     core.d.put_page(page)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.machine.core.support import World, make_world
 from zsfuzz.machine.core.bystander import add_bystander
-from zsfuzz.machine.core.lru import isolate_lru_page, mod_isolated, putback_lru_page
+from zsfuzz.machine.core.lru import isolate_lru_page, mod_node_page_state, putback_lru_page
 from zsfuzz.machine.core.movable import (
     isolate_movable_page,
     isolate_page_of_any_sort,
@@ -81,7 +81,7 @@ def test_an_lru_page_is_counted_while_it_is_isolated(world: World) -> None:
     assert isolate_page_of_any_sort(core, page) == 0
     assert not d.PageLRU(page)
     core.link_tail(page, core.batch)
-    mod_isolated(core, page, 1)
+    mod_node_page_state(core, page, 1)
     putback_movable_pages(core, core.batch)
     assert d.PageLRU(page)
     assert world.isolated_count() == 0

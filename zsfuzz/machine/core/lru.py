@@ -77,7 +77,7 @@ def putback_lru_page(core: Core, page: int) -> None:
     core.d.put_page(page)
 
 
-def mod_isolated(core: Core, page: int, pages_count: int) -> None:
+def mod_node_page_state(core: Core, page: int, pages_count: int) -> None:
     """mod_node_page_state(NR_ISOLATED_*). Errors: Report when the counter would fall below zero."""
     core.buddy.mod_zone_page_state(core.d.page_zone(page), NR_ISOLATED, pages_count)
 

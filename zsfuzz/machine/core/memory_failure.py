@@ -17,7 +17,7 @@ chosen.
 from __future__ import annotations
 
 from zsfuzz.machine.core.core import Core
-from zsfuzz.machine.core.lru import isolate_lru_page, mod_isolated, page_is_dirty, try_to_unmap
+from zsfuzz.machine.core.lru import isolate_lru_page, mod_node_page_state, page_is_dirty, try_to_unmap
 from zsfuzz.machine.core.migrate import migrate_pages
 from zsfuzz.machine.core.movable import isolate_page_of_any_sort, putback_movable_pages
 from zsfuzz.machine.core.move import MigrateControl
@@ -288,7 +288,7 @@ def isolate_page(core: Core, page: int) -> bool:
     if isolated:
         core.link(page, core.pagelist)
         if is_lru:
-            mod_isolated(core, page, 1)
+            mod_node_page_state(core, page, 1)
     d.put_page(page)
     return isolated
 

@@ -23,7 +23,7 @@ from typing import Final
 from zsfuzz.machine.core.core import Core
 from zsfuzz.machine.core.cursor import Cursor, block_end, real_head
 from zsfuzz.machine.core.debug import dump_page
-from zsfuzz.machine.core.lru import mod_isolated, try_to_unmap
+from zsfuzz.machine.core.lru import mod_node_page_state, try_to_unmap
 from zsfuzz.machine.core.migrate import migrate_pages
 from zsfuzz.machine.core.movable import isolate_page_of_any_sort, putback_movable_pages
 from zsfuzz.machine.core.move import MigrateControl
@@ -161,7 +161,7 @@ def add_isolated_page(core: Core, page: int) -> None:
     """Link an isolated page, and count it unless it is no LRU page. Source: do_migrate_range(), v5.10."""
     core.link_tail(page, core.source)
     if not core.d.page_has_movable_mapping(page):
-        mod_isolated(core, page, 1)
+        mod_node_page_state(core, page, 1)
 
 
 def leave_poisoned_page(core: Core, page: int) -> None:

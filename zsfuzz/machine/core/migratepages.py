@@ -23,7 +23,7 @@ from zsfuzz.machine.core.control import (
 )
 from zsfuzz.machine.core.core import Core
 from zsfuzz.machine.core.cursor import Cursor
-from zsfuzz.machine.core.lru import isolate_lru_page_locked, mod_isolated
+from zsfuzz.machine.core.lru import isolate_lru_page_locked, mod_node_page_state
 from zsfuzz.machine.core.movable import isolate_movable_page, putback_movable_pages
 from zsfuzz.machine.core.words import ISOLATE_UNEVICTABLE, MIGRATE_ASYNC
 
@@ -133,7 +133,7 @@ class MigrateScanner:
             return False
         if d.PageCompound(page):
             self.skip(d.compound_nr(page))
-        mod_isolated(core, page, d.thp_nr_pages(page))
+        mod_node_page_state(core, page, d.thp_nr_pages(page))
         self.isolate_success(page)
         return True
 

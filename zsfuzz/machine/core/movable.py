@@ -12,7 +12,7 @@ Source: mm/migrate.c, v5.10. Each VM_BUG_ON of the kernel on these paths is here
 from __future__ import annotations
 
 from zsfuzz.machine.core.core import Core
-from zsfuzz.machine.core.lru import isolate_lru_page, mod_isolated, putback_lru_page
+from zsfuzz.machine.core.lru import isolate_lru_page, mod_node_page_state, putback_lru_page
 from zsfuzz.machine.core.words import ISOLATE_UNEVICTABLE
 from zsfuzz.machine.layout import EBUSY
 
@@ -63,7 +63,7 @@ def putback_movable_pages(core: Core, head: int) -> None:
         core.PageHuge(page)
         d.core_unlink(page)
         if not d.page_has_movable_mapping(page):
-            mod_isolated(core, page, -d.thp_nr_pages(page))
+            mod_node_page_state(core, page, -d.thp_nr_pages(page))
             putback_lru_page(core, page)
             continue
         if not d.PageIsolated(page):

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zsfuzz.machine.core.core import Core
-from zsfuzz.machine.core.lru import mod_isolated, putback_lru_page, remove_migration_ptes, try_to_unmap
+from zsfuzz.machine.core.lru import mod_node_page_state, putback_lru_page, remove_migration_ptes, try_to_unmap
 from zsfuzz.machine.core.movable import putback_isolated_page
 from zsfuzz.machine.core.words import (
     MIGRATE_ASYNC,
@@ -129,7 +129,7 @@ def leave_list(core: Core, page: int) -> None:
     d = core.d
     d.core_unlink(page)
     if not d.page_has_movable_mapping(page):
-        mod_isolated(core, page, -d.thp_nr_pages(page))
+        mod_node_page_state(core, page, -d.thp_nr_pages(page))
 
 
 def put_old_page(core: Core, page: int, control: MigrateControl) -> None:

@@ -18,6 +18,7 @@ here the example goes on with a new one, so that no step is lost.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,7 +37,8 @@ from hypothesis.stateful import (
 )
 from hypothesis.strategies import SearchStrategy
 
-from bench.weights import WEIGHTS
+from bench.weights import Weights, fitted_weights
+from bench.work import Mix, mix_of
 from zsfuzz.engine.profile import class_table
 from zsfuzz.engine.vocabulary import BYSTANDER_SLOTS, MAP_MODES, MODES, PAGE_SLOTS, POOLS, REF_SLOTS, SLOTS
 from zsfuzz.execute.execution import Execution
@@ -56,6 +58,7 @@ class Session:
 
     def __init__(self, reference: str, candidate: str, cadence: int) -> None:
         self.cadence = cadence
+        self.weights: Weights = tuple((kind, 1) for kind in _RULES)
         self.headers: tuple[Header, ...] = (Header(),)
         self._classes = resolve_pair(reference, candidate)
         self._pairs: dict[MachineConfig, tuple[Side, Side]] = {}
@@ -86,6 +89,18 @@ class Session:
             side.reset()
         return pair
 
+    def fit(self, wanted: Mix, examples: int, steps: int, random_seed: int) -> None:
+        """Weigh the rules so that the mix comes near the wanted one."""
+
+        def measure(weights: Weights) -> Mix:
+            self.weights = weights
+            self.clear()
+            run_baseline(self, examples, steps, random_seed)
+            return mix_of(self.effective)
+
+        self.weights = fitted_weights(wanted, tuple(_RULES), measure)
+        self.clear()
+
     def ended(self, header: Header, steps: list[ops.Operation], execution: Execution) -> None:
         """Take in a program that was finished."""
         self.programs.append(Program(header, tuple(steps)))
@@ -96,7 +111,7 @@ def run_baseline(
     session: Session, examples: int, steps: int, random_seed: int, *, own_names: bool = False
 ) -> None:
     """Run one block. own_names: see machine_class(). Errors: whatever an oracle raises."""
-    machine = machine_class(own_names)
+    machine = machine_class(session.weights, own_names)
     factory: Callable[[], AllocatorMachine] = seed(random_seed)(lambda: machine(session))
     run_state_machine_as_test(
         factory,  # type: ignore[arg-type]  # any callable that returns a machine, says its documentation
@@ -166,6 +181,9 @@ class _Rule:
     arguments: Mapping[str, SearchStrategy[Any]]
 
 
+_KIND_OF = {
+    re.sub("(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(): kind.__name__ for kind in ops.OPERATIONS
+}
 _RULES: dict[str, _Rule] = {}
 
 
@@ -175,14 +193,14 @@ def operation(
     """Note a method as a rule; machine_class() makes it one."""
 
     def decorate(method: Callable[..., None]) -> Callable[..., None]:
-        _RULES[method.__name__] = _Rule(method, when, arguments)
+        _RULES[_KIND_OF[method.__name__]] = _Rule(method, when, arguments)
         return method
 
     return decorate
 
 
 class AllocatorMachine(RuleBasedStateMachine):
-    """One rule an operation."""
+    """One method an operation; machine_class() makes rules of them."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
@@ -470,7 +488,7 @@ class AllocatorMachine(RuleBasedStateMachine):
 
 
 @cache
-def machine_class(own_names: bool) -> type[AllocatorMachine]:
+def machine_class(weights: Weights, own_names: bool) -> type[AllocatorMachine]:
     """Return the state machine with its rules, each under as many names as its weight says.
 
     own_names: let each rule keep the name of its method. Hypothesis then leaves rules out of an example by
@@ -479,10 +497,12 @@ def machine_class(own_names: bool) -> type[AllocatorMachine]:
     rules have one name.
     """
     members: dict[str, Any] = {}
-    for name, each in _RULES.items():
-        method = FunctionType(each.method.__code__, globals(), name if own_names else "operation")
+    for kind, weight in weights:
+        each = _RULES[kind]
+        name = each.method.__name__ if own_names else "operation"
+        method = FunctionType(each.method.__code__, globals(), name)
         method.__annotations__ = each.method.__annotations__
         as_rule: Callable[[Callable[..., None]], Callable[..., None]] = rule(**each.arguments)  # type: ignore[call-overload]
         made = precondition(each.when)(as_rule(method))
-        members.update({f"{name}_{number}": made for number in range(WEIGHTS[name])})
+        members.update({f"{each.method.__name__}_{number}": made for number in range(weight)})
     return type("WeightedMachine", (AllocatorMachine,), members)

@@ -24,6 +24,7 @@ from random import Random
 from time import perf_counter
 
 from bench.baseline import Session, run_baseline
+from bench.weights import Weights
 from bench.work import CORE_SHARE_LEAST, KindCounter, Mix, check_mixes, check_result, mix_of, must
 from zsfuzz.engine.base import Engine
 from zsfuzz.engine.coverage_engine import CoverageEngine
@@ -108,10 +109,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class LoopFigures:
-    """All rows; the baselines first."""
+    """All rows; the baselines first. weights: of the baseline's rules."""
 
     settings: LoopSettings
     rows: tuple[Row, ...]
+    weights: Weights
 
     def row(self, name: str) -> Row:
         """Return the row of that name."""
@@ -178,7 +180,7 @@ def measure_loop(loop: LoopSettings, say: Callable[[str], None] = lambda _: None
     session = Session(loop.reference, loop.candidate, loop.cadence)
     recounter = Runner(loop.reference, loop.candidate, cadence=loop.cadence)
     rows = [*(Row(name) for name in BASELINES), *(Row(engine.name) for engine in engines)]
-    _warm_up(loops, session, loop)
+    _warm_up(loops, session, loop, recounter)
     for number in range(loop.blocks):
         for turn in range(len(rows)):
             row = rows[(number + turn) % len(rows)]
@@ -189,19 +191,23 @@ def measure_loop(loop: LoopSettings, say: Callable[[str], None] = lambda _: None
                 _fuzz_block(row, loops[rows.index(row) - len(BASELINES)], loop, recounter)
             rate = row.blocks[-1].rate
             say(f"block {number + 1} of {loop.blocks}: {row.name}: {rate:,.0f} operations a second")
-    figures = LoopFigures(loop, tuple(rows))
+    figures = LoopFigures(loop, tuple(rows), session.weights)
     for row in figures.fuzzing:
         check_mixes(row.mix, figures.row(BASELINE).mix, row.name, loop.core_least, loop.most_distance)
     return figures
 
 
-def _warm_up(loops: Sequence[_FuzzLoop], session: Session, loop: LoopSettings) -> None:
-    """Make the machines, fill the caches, and draw the headers that the baseline begins with."""
+def _warm_up(loops: Sequence[_FuzzLoop], session: Session, loop: LoopSettings, recounter: Runner) -> None:
+    """Make the machines, fill the caches, fit the baseline's headers and weights to the random engine."""
     for each in loops:
-        each.block(max(2, loop.programs // 4))
+        each.block(loop.programs)
+    row = Row("random")
+    recount(
+        row, [program for program, _ in loops[0].done], [result for _, result in loops[0].done], recounter
+    )
     session.prepare([program.header for program, _ in loops[0].done])
-    for name in BASELINES:
-        run_baseline(session, max(2, loop.examples // 4), loop.steps, loop.seed, own_names=name == SWARM)
+    session.fit(row.mix, loop.examples, loop.steps, loop.seed)
+    run_baseline(session, max(2, loop.examples // 4), loop.steps, loop.seed, own_names=True)
 
 
 def _fuzz_block(row: Row, fuzz: _FuzzLoop, loop: LoopSettings, recounter: Runner) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from time import perf_counter
 
 from bench.work import KindCounter, must
+from zsfuzz.campaign.verdict import careful_cadence
 from zsfuzz.execute.runner import Runner
 from zsfuzz.program.ops import Operation
 from zsfuzz.trace.files import import_trace_file
@@ -27,7 +28,6 @@ SWAP_CAPTURE = "corpus/traces/zram-swap-6.1.trace.gz"
 SWAP_COUNTS = {"malloc": 84_277, "free": 84_277, "migrate": 284, "compact": 40}
 EXCERPT = "corpus/traces/zram-swap-6.1.excerpt.trace"
 EXCERPT_COUNTS = {"malloc": 110, "free": 93, "migrate": 40, "compact": 3}
-CADENCE = 65_536
 SECONDS_MOST = 60.0
 BYTES_MOST = 1 << 30
 
@@ -56,13 +56,13 @@ class ReplayFigures:
         return self.import_seconds + self.replay_seconds
 
 
-def replay_here(path: Path, reference: str, candidate: str, cadence: int) -> ReplayFigures:
+def replay_here(path: Path, reference: str, candidate: str) -> ReplayFigures:
     """Import and replay in this process."""
     began = perf_counter()
     imported = import_trace_file(path)
     import_seconds = perf_counter() - began
     (program,) = imported.programs
-    runner, counter = Runner(reference, candidate), KindCounter()
+    runner, counter, cadence = Runner(reference, candidate), KindCounter(), careful_cadence(program)
     began = perf_counter()
     result = runner.run(program, cadence=cadence, observer=counter)
     replay_seconds = perf_counter() - began
@@ -95,11 +95,10 @@ def measure_replay(
     *,
     reference: str = "reference",
     candidate: str = "candidate",
-    cadence: int = CADENCE,
     expected: Mapping[str, int] = SWAP_COUNTS,
 ) -> ReplayFigures:
     """Replay in a fresh process and check the work. Errors: WorkNotDone."""
-    command = [sys.executable, "-m", "bench.replay", str(path), reference, candidate, str(cadence)]
+    command = [sys.executable, "-m", "bench.replay", str(path), reference, candidate]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     must(ended.returncode == 0, f"replay of {path.name} failed: {ended.stderr.strip().splitlines()[-1:]}")
     data = json.loads(ended.stdout)
@@ -133,9 +132,9 @@ def check_replay(figures: ReplayFigures, expected: Mapping[str, int]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """FILE REFERENCE CANDIDATE CADENCE: print the figures as JSON."""
-    path, reference, candidate, cadence = arguments
-    print(json.dumps(asdict(replay_here(Path(path), reference, candidate, int(cadence)))))
+    """FILE REFERENCE CANDIDATE: print the figures as JSON."""
+    path, reference, candidate = arguments
+    print(json.dumps(asdict(replay_here(Path(path), reference, candidate))))
 
 
 if __name__ == "__main__":

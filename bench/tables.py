@@ -179,6 +179,7 @@ def loop_data(figures: LoopFigures) -> dict[str, Any]:
     """The loop benchmark for results.json."""
     return {
         "settings": asdict(figures.settings),
+        "baseline_weights": dict(figures.weights),
         "rows": {row.name: _row_data(row) for row in figures.rows},
         "ratios": {
             row.name: {name: round(figures.ratio(row.name, name), 2) for name in BASELINES}

@@ -1,42 +1,44 @@
-"""Weights of the baseline's rules, so that its mix is that of the fuzz loop.
+"""Weights of the baseline's rules, fitted so that its mix is that of the fuzz loop.
 
-In:    nothing.
-Out:   WEIGHTS, how many names a rule has.
+In:    the fuzz loop's mix; a way to run the baseline with some weights and count its mix.
+Out:   fitted_weights(): how many names each rule has.
 Never: a promise: the mixes are counted, printed and compared on every run (bench/work.py).
 Next:  the fuzz loop's own weights in zsfuzz/engine/profile.py.
+
+A rule is chosen as often as its weight says, but only among those whose precondition holds, and Hypothesis
+begins each run with simple examples. So the weights start as the wanted shares and are then corrected a few
+times by what came out.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Iterable
 
-WEIGHTS: Final = {
-    "malloc": 14,
-    "free": 14,
-    "map": 2,
-    "unmap": 4,
-    "write": 5,
-    "read": 3,
-    "isolate": 11,
-    "putback": 8,
-    "migrate": 13,
-    "scan": 10,
-    "compact": 7,
-    "compact_zone": 7,
-    "offline": 2,
-    "contig": 5,
-    "online": 1,
-    "run_work": 1,
-    "shrink": 1,
-    "poison": 1,
-    "speculative_get": 2,
-    "speculative_put": 8,
-    "bystander": 8,
-    "drop_bystander": 2,
-    "fail": 2,
-    "stats": 1,
-    "huge_class_size": 1,
-    "create_pool": 1,
-    "destroy_pool": 1,
-    "trim": 1,
-}
+from bench.work import Mix
+
+NAMES = 128  # all rules together, at the start
+MOST = 96  # of one rule
+ROUNDS = 3
+
+Weights = tuple[tuple[str, int], ...]
+"""(kind of operation, weight), a value that can be a key."""
+
+
+def fitted_weights(wanted: Mix, kinds: Iterable[str], measure: Callable[[Weights], Mix]) -> Weights:
+    """Return a weight of at least 1 for each kind.
+
+    measure: runs the baseline with weights and returns its mix; called ROUNDS times.
+    """
+    weights = {kind: _clamped(wanted.share(kind) * NAMES) for kind in kinds}
+    for _ in range(ROUNDS):
+        found = measure(tuple(weights.items()))
+        for kind, weight in weights.items():
+            if found.share(kind):
+                weights[kind] = _clamped(weight * wanted.share(kind) / found.share(kind))
+            elif wanted.share(kind):
+                weights[kind] = _clamped(weight * 2)
+    return tuple(weights.items())
+
+
+def _clamped(weight: float) -> int:
+    return min(MOST, max(1, round(weight)))

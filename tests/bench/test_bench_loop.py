@@ -15,8 +15,8 @@ import pytest
 from bench.baseline import AllocatorMachine, Session, baseline_settings, machine_class, run_baseline
 from bench.loop import BASELINES, LoopSettings, Row, measure_loop, recount
 from bench.tables import loop_data, loop_lines
-from bench.weights import WEIGHTS
-from bench.work import WorkNotDone
+from bench.weights import Weights, fitted_weights
+from bench.work import Mix, WorkNotDone
 from zsfuzz.engine.random_engine import RandomEngine
 from zsfuzz.execute.execution import Execution
 from zsfuzz.execute.runner import Runner
@@ -45,7 +45,7 @@ def test_the_figures_can_be_printed_and_kept() -> None:
     figures = measure_loop(TINY)
     lines, data = loop_lines(figures), loop_data(figures)
     assert any(line.startswith("coverage") for line in lines)
-    assert set(data) == {"settings", "rows", "ratios", "mix_distances", "wanted_ratio"}
+    assert set(data) == {"settings", "baseline_weights", "rows", "ratios", "mix_distances", "wanted_ratio"}
     assert set(data["ratios"]) == {"random", "coverage"}
     assert set(data["ratios"]["random"]) == set(BASELINES)
     for row in data["rows"].values():
@@ -54,12 +54,27 @@ def test_the_figures_can_be_printed_and_kept() -> None:
 
 def test_every_operation_has_a_rule_and_every_rule_a_weight() -> None:
     """A rule for each kind, under as many names as its weight says."""
-    rules = machine_class(own_names=True).setup_state().rules
+    weights = tuple((kind.__name__, 2 + number % 2) for number, kind in enumerate(ops.OPERATIONS))
+    rules = machine_class(weights, own_names=True).setup_state().rules
     names = [rule.function.__name__ for rule in rules]
-    assert {name: names.count(name) for name in names} == WEIGHTS
-    assert len(WEIGHTS) == len(ops.OPERATIONS)
-    shared = machine_class(own_names=False).setup_state().rules
-    assert [rule.function.__name__ for rule in shared] == ["operation"] * sum(WEIGHTS.values())
+    assert names.count("malloc") == 2
+    assert names.count("compact_zone") == dict(weights)["CompactZone"]
+    assert len(names) == sum(weight for _, weight in weights)
+    shared = machine_class(weights, own_names=False).setup_state().rules
+    assert [rule.function.__name__ for rule in shared] == ["operation"] * len(names)
+
+
+def test_the_weights_are_fitted_to_what_comes_out() -> None:
+    """Free acts only half as often as it is asked for, Trim never does; Free ends up with twice its share."""
+    wanted = Mix({"Malloc": 50, "Free": 50})
+
+    def measure(weights: Weights) -> Mix:
+        asked = dict(weights)
+        return Mix({"Malloc": asked["Malloc"] * 2, "Free": asked["Free"]})
+
+    weights = dict(fitted_weights(wanted, ("Malloc", "Free", "Trim"), measure))
+    assert weights["Free"] == pytest.approx(2 * weights["Malloc"], abs=2)
+    assert weights["Trim"] == 1
 
 
 def test_hypothesis_is_not_held_back() -> None:

@@ -21,8 +21,11 @@ from zsfuzz.program.program import Program
 CLEAN = "clean"
 """The verdict of a program that must not give a finding."""
 
-FULL_COMPARISONS_PAGES = 2_000 * 256
-"""How many pages the full comparisons of one verdict may look at: 2,000 comparisons of the usual memory."""
+EVERY_STEP_UP_TO = 2_000
+"""Steps of the longest program that is compared after every step; those of engines are far shorter."""
+
+PAGES_COMPARED = 50_000
+"""How many pages the full comparisons of a longer program may look at; there are two at least."""
 
 
 def careful_cadence(program: Program) -> int:
@@ -31,11 +34,12 @@ def careful_cadence(program: Program) -> int:
     A pure function of the program, so that a file is always judged in the same way.
     Errors: UsageError for an unknown geometry.
     """
-    header = program.header
+    header, steps_count = program.header, len(program.steps)
     shape = geometry(header.geometry)
+    if steps_count <= EVERY_STEP_UP_TO:
+        return 1
     pages = (header.normal_pages or shape.normal_pages) + (header.movable_pages or shape.movable_pages)
-    comparisons = max(1, FULL_COMPARISONS_PAGES // pages)
-    return max(1, -(-len(program.steps) // comparisons))
+    return -(-steps_count // max(2, PAGES_COMPARED // pages))
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,10 +18,17 @@ from zsfuzz.policy.size_class import ZS_HANDLE_SIZE, SizeClassTable
 PATTERN_BYTES = 4096
 
 
+_PATTERN_0 = bytes((offset * 29 + (offset >> 8) * 11) & 0xFF for offset in range(PATTERN_BYTES))
+
+
 @cache
 def pattern(number: int) -> bytes:
     """Return PATTERN_BYTES bytes, each made of its own offset, so that a shifted copy shows. number: 0..255."""
-    return bytes((number * 167 + offset * 29 + (offset >> 8) * 11) & 0xFF for offset in range(PATTERN_BYTES))
+    return _PATTERN_0.translate(bytes((number * 167 + byte) & 0xFF for byte in range(256)))
+
+
+def _number(data: bytes | bytearray) -> int:
+    return int.from_bytes(data, "little")
 
 
 class ObjectContent:
@@ -41,7 +48,7 @@ class ObjectContent:
             self._bytes = bytearray(self.size)
             self._known = bytearray(self.size)
         self._bytes[offset : offset + len(data)] = data
-        self._known[offset : offset + len(data)] = b"\x01" * len(data)
+        self._known[offset : offset + len(data)] = b"\xff" * len(data)
 
     def forget(self) -> None:
         """A write-only mapping leaves bytes that were not written undefined."""
@@ -54,12 +61,9 @@ class ObjectContent:
         end = offset + len(data)
         if self._bytes[offset:end] == data:
             return -1
-        for position, (known, want, got) in enumerate(
-            zip(self._known[offset:end], self._bytes[offset:end], data, strict=True)
-        ):
-            if known and want != got:
-                return offset + position
-        return -1
+        want, known = _number(self._bytes[offset:end]), _number(self._known[offset:end])
+        wrong = (_number(data) ^ want) & known  # as one number: byte by byte it is fifty times slower
+        return offset + ((wrong & -wrong).bit_length() - 1) // 8 if wrong else -1
 
 
 class Contract:

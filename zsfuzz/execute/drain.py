@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from zsfuzz.machine.layout import NR_FREE_PAGES, VMSTAT_NAMES, ZONE_NAMES
 from zsfuzz.oracle.judge import Violation
+from zsfuzz.oracle.signature import without_zone
 
 if TYPE_CHECKING:
     from zsfuzz.execute.contract import Contract
@@ -40,10 +41,10 @@ def _check_drained(side: Side) -> None:
     for name, value in at_boot.items():
         now = left[name]
         if name.startswith(VMSTAT_NAMES[NR_FREE_PAGES]):
-            now = int(str(now)) + gone[ZONE_NAMES.index(name.split()[-1])]
+            now += gone[ZONE_NAMES.index(name.split()[-1])]
         if now != value:
             rule = "I12 leak" if "live" in name or "free" in name else "I12 drained state"
-            raise Violation("invariant", rule, (), name.split()[0], side, f"{name}: {value} at boot, {now} drained")
+            raise Violation("invariant", rule, (), without_zone(name), side, f"{name}: {value} at boot, {now} drained")
     held = side.machine.locks.held
     if held:
         raise Violation("invariant", "I5 lock held at quiescence", (), held[0][0], side, f"still holds {held[0][0]}")

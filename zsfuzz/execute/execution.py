@@ -12,14 +12,16 @@ are compared after every step, placements after every step that may move an obje
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
-from zsfuzz.execute.blame import finding_of_exception
+from zsfuzz.execute.blame import finding_of_exception, role_at_fault
 from zsfuzz.execute.contract import PATTERN_BYTES, Contract, pattern
 from zsfuzz.execute.drain import drain
 from zsfuzz.execute.features import Features
 from zsfuzz.execute.result import Observer, RunResult
 from zsfuzz.execute.side import Side
+from zsfuzz.machine.report import Report
 from zsfuzz.oracle.expected import ExpectedDifferences
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.oracle.invariants import check_invariants
@@ -42,6 +44,9 @@ MOVING: Final = frozenset(
     }
 )
 """Operations that may move objects: placements are compared after each of them."""
+
+OBJECTS_A_STEP: Final = 64
+"""How many objects' placements may be compared for each step: more than engines' programs have."""
 
 ACROSS_REFERENCES: Final = frozenset(
     {ops.CompactZone, ops.Offline, ops.Contig, ops.Poison, ops.CreatePool, ops.DestroyPool}
@@ -80,7 +85,7 @@ class Execution:
         self._step = 0
         self._addresses = (0, 0)
         self._counts = {"outcomes": 0, "counters": 0, "placements": 0, "full": 0, "invariants": 0, "drain": 0}
-        self._effective = self._no_ops = 0
+        self._effective = self._no_ops = self._placed_at = 0
         self._handlers: dict[type, Callable[[Any], object]] = {
             operation: getattr(self, f"_{_snake(operation.__name__)}") for operation in ops.OPERATIONS
         }
@@ -94,12 +99,45 @@ class Execution:
             self._run_steps()
             self.finish()
         except Violation as violation:
-            findings = (violation.finding_at(self._step),)
+            findings = (self._finding(self._cause_of(violation)),)
         except Exception as error:
-            findings = (finding_of_exception(error, ("reference", "candidate")[self._active], self._step),)
+            findings = (self._finding(error),)
         if self._observer is not None:
             self._show_pages()
         return self.result(findings)
+
+    def _finding(self, error: Exception) -> Finding:
+        """Return the finding of what ended the run. Errors: HarnessError for the fuzzer's own fault."""
+        at_end = self._step == len(self.program.steps)
+        if isinstance(error, Violation):
+            found = error.finding_at(self._step)
+        else:
+            found = finding_of_exception(error, self._role_at_fault(error), self._step)
+        return replace(found, request="" if at_end else _snake(type(self.program.steps[self._step]).__name__))
+
+    def _role_at_fault(self, error: Exception) -> str:
+        """Return the side in whose code an exception was raised; when that is nobody's, the side that was at work."""
+        parts = [(part, side.role) for side in self.sides for part in (side, side.target, side.core, side.d)]
+        return role_at_fault(error, parts) or self.sides[self._active].role
+
+    def _cause_of(self, violation: Violation) -> Exception:
+        """Return a broken invariant in place of a difference, if there is one: it says which side is wrong.
+
+        A state that cannot be looked into any more leaves the difference as it is.
+        """
+        contract = self.contract
+        if violation.target != "both" or self.judge.parted or contract.mapped is not None:
+            return violation
+        for side in self.sides:
+            if side.handles.keys() != contract.objects.keys():
+                continue
+            try:
+                check_invariants(side, contract)
+            except Violation as broken:
+                return broken
+            except Report:
+                return violation
+        return violation
 
     def result(self, findings: tuple[Finding, ...]) -> RunResult:
         """Return what was done so far. For callers that bring their own loop; run() returns it too."""
@@ -168,7 +206,7 @@ class Execution:
         if self.contract.references and self.judge.parts():
             return
         compare_counters(self.judge)
-        if kind in MOVING and not self.judge.parted:
+        if kind in MOVING and not self.judge.parted and self._can_compare_placements():
             self._counts["placements"] += 1
             compare_placements(self.judge)
         if self.contract.mapped is None:
@@ -177,15 +215,27 @@ class Execution:
                 if held:
                     raise Violation("invariant", "I5 lock held at quiescence", (), held[0][0], side, f"holds {held[0][0]}")
 
+    def _can_compare_placements(self) -> bool:
+        """Return whether it is worth its time now. Of the objects of a capture, tens of thousands, it is not after
+        each of many migrations in a row; a difference stays until it is seen.
+        """
+        if len(self.contract.objects) > (self._effective - self._placed_at) * OBJECTS_A_STEP:
+            return False
+        self._placed_at = self._effective
+        return True
+
     def check_everything(self) -> None:
-        """Oracles 1 and 2 in full; nothing while the lane holds a map. Errors: Violation."""
+        """Oracles 1 and 2 in full; nothing while the lane holds a map. Errors: Violation.
+
+        The invariants come first: they say which side is wrong.
+        """
         if self.contract.mapped is not None:
             return
         self._counts["full"] += 1
-        compare_everything(self.judge)
         for number, side in enumerate(self.sides):
             self._active = number
             self._counts["invariants"] += check_invariants(side, self.contract)
+        compare_everything(self.judge)
 
     def finish(self) -> None:
         """Check everything, give everything back, and compare what is left. Errors: as perform()."""
@@ -216,10 +266,16 @@ class Execution:
 
     def _both(self, action: str, *arguments: Any) -> Any:
         """Return the outcome that both sides agree on. Errors: Violation when they do not."""
+        return self._agreed(action, arguments, *self._each(action, *arguments))
+
+    def _each(self, action: str, *arguments: Any) -> tuple[Any, Any]:
+        """Return the outcomes of the two sides."""
         self._active = 0
         reference = getattr(self.reference, action)(*arguments)
         self._active = 1
-        candidate = getattr(self.candidate, action)(*arguments)
+        return reference, getattr(self.candidate, action)(*arguments)
+
+    def _agreed(self, action: str, arguments: tuple[Any, ...], reference: Any, candidate: Any) -> Any:
         self._counts["outcomes"] += 1
         if reference != candidate:
             self.judge.outcome(action, arguments, reference, candidate)
@@ -262,10 +318,11 @@ class Execution:
     def _malloc(self, step: ops.Malloc) -> object:
         if step.slot in self.contract.objects or step.pool not in self.contract.pools:
             return _NO_OP
-        outcome = self._both("malloc", step.slot, step.pool, step.size, step.gfp)
-        if outcome:
+        arguments = (step.slot, step.pool, step.size, step.gfp)
+        reference, candidate = self._each("malloc", *arguments)
+        if reference or candidate:
             self.contract.allocated(step.slot, step.pool, step.size)
-        return outcome
+        return self._agreed("malloc", arguments, reference, candidate)
 
     def _free(self, step: ops.Free) -> object:
         content = self.contract.objects.pop(step.slot, None)

@@ -91,13 +91,13 @@ class Side:
                 return name
         return ""
 
-    def drained_projection(self) -> dict[str, object]:
+    def drained_projection(self) -> dict[str, int]:
         """Return what must be as it was at boot once everything was given back (I12).
 
         In: counters of every zone, live slab objects, pages of each pool, isolated zspages, queued work.
         Not in: which frames are free first, the order of free lists, stale bytes of free memory.
         """
-        projection: dict[str, object] = {}
+        projection: dict[str, int] = {}
         values = self.machine.buddy.vmstat()
         for number, value in enumerate(values):
             zone, item = divmod(number, NR_VM_ZONE_STAT_ITEMS)
@@ -221,7 +221,7 @@ class Side:
         """Return 0 for a page that is isolated now, the error otherwise."""
         result = migrate.isolate_movable_page(self.core, page)
         if result == 0:
-            self.machine.lists.list_add_tail(self.d.core_link(page), self.core.isolated)
+            self.core.link_tail(page, self.core.isolated)
             self.pages[page_slot] = page
         return result
 
@@ -230,7 +230,7 @@ class Side:
 
         Returns (result of migrate_pages, pages that left the list of the program's isolated ones).
         """
-        lists, head = self.machine.lists, self.core.batch
+        head = self.core.batch
         refused = 0
         for page in pages:
             if page in self.pages.values():
@@ -238,7 +238,7 @@ class Side:
             elif migrate.isolate_movable_page(self.core, page) != 0:
                 refused += 1
                 continue
-            lists.list_add_tail(self.d.core_link(page), head)
+            self.core.link_tail(page, head)
         result = migrate.migrate_pages_to_new(self.core, head, MIGRATE_MODE[mode])
         migrate.putback_movable_pages(self.core, head)
         for slot in [slot for slot, page in self.pages.items() if page in pages]:
@@ -249,7 +249,7 @@ class Side:
         """Put one isolated page back."""
         page = self.pages.pop(page_slot)
         self.d.core_unlink(page)
-        self.machine.lists.list_add_tail(self.d.core_link(page), self.core.batch)
+        self.core.link_tail(page, self.core.batch)
         migrate.putback_movable_pages(self.core, self.core.batch)
         return 0
 

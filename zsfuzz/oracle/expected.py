@@ -55,22 +55,31 @@ class ExpectedDifferences:
 
     def explains_page_view(self, judge: Judge, name: str, pfn: int, reference: int, candidate: int) -> bool:
         """Return whether D1 or D2 predicts what the two designs show of a pfn."""
+        if (reference, candidate) != self._predicted(judge, name, pfn, reference):
+            return False
+        self._uses["D1" if name == "kpagecount" else "D2"] += 1
+        return True
+
+    def wrong_bits(self, judge: Judge, name: str, pfn: int, reference: int, candidate: int) -> int:
+        """Return the bits of two values that are not as predicted; without a prediction those that differ."""
+        predicted = self._predicted(judge, name, pfn, reference)
+        if predicted is None:
+            return reference ^ candidate
+        return (reference ^ predicted[0]) | (candidate ^ predicted[1])
+
+    def _predicted(self, judge: Judge, name: str, pfn: int, reference: int) -> tuple[int, int] | None:
+        """Return both values of a page that both designs have at the same place of a zspage, None for others."""
         page = judge.reference.machine.buddy.pfn_to_page(pfn)
         views = [self._zspage_of(side, page) for side in (judge.reference, judge.candidate)]
         if views[0] is None or views[1] is None or views[0].pages != views[1].pages:
-            return False
+            return None
         index = views[0].pages.index(page)
         left = judge.reference.target.shown_to_scanners(views[0], index)
         right = judge.candidate.target.shown_to_scanners(views[1], index)
         if name == "kpagecount":
-            rule, predicted = "D1", (left.kpagecount, right.kpagecount)
-        else:
-            common = reference & ~left.kpageflags
-            rule, predicted = "D2", (common | left.kpageflags, common | right.kpageflags)
-        if (reference, candidate) != predicted:
-            return False
-        self._uses[rule] += 1
-        return True
+            return left.kpagecount, right.kpagecount
+        common = reference & ~left.kpageflags
+        return common | left.kpageflags, common | right.kpageflags
 
     def _zspage_of(self, side: SideView, page: int) -> ZspageView | None:
         """Return the zspage that has a page by its own account too, None for none."""

@@ -1,9 +1,10 @@
 """A finding: one thing that went wrong, as a value.
 
 In:    what an oracle saw.
-Out:   Finding; its signature holds no address, slot, seed or fault id.
+Out:   Finding.
 Never: an exception, a decision what to do with it.
-Next:  who makes them: zsfuzz/oracle/; who keeps them: zsfuzz/campaign/.
+Next:  what makes two findings the same one: zsfuzz/oracle/signature.py; who makes them: zsfuzz/oracle/ and
+       zsfuzz/execute/blame.py; who keeps them: zsfuzz/campaign/.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
+from zsfuzz.oracle.signature import signature_of
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -19,9 +22,10 @@ class Finding:
 
     kind: the oracle's word ("divergence", "invariant", "memory", "progress", "contract", "bug").
     rule: the check that fired ("I6", "outcome", "wild-access", "VM_BUG_ON PageLocked", ...).
-    functions: model functions involved, outermost first. field: the datum or struct member, "" if none.
-    target: "reference", "candidate" or "both". step: index of the program's step, or len(steps) for the end.
-    message: one line for people. details: further (name, value) pairs for people.
+    functions: model functions involved, outermost first; empty when a state was found wrong. field: the datum or
+    struct member, "" if none. target: "reference", "candidate" or "both". step: index of the program's step, or
+    len(steps) for the end. message: one line for people. details: further (name, value) pairs for people.
+    request: the step's operation ("migrate"), "" at the end.
     """
 
     kind: str
@@ -32,11 +36,12 @@ class Finding:
     step: int
     message: str
     details: tuple[tuple[str, str], ...] = ()
+    request: str = ""
 
     @property
     def signature(self) -> str:
         """Return what makes two findings the same one."""
-        return "/".join((self.kind, self.rule, ">".join(self.functions), self.field))
+        return signature_of(self)
 
     @property
     def id(self) -> str:
@@ -54,6 +59,7 @@ class Finding:
             "field": self.field,
             "target": self.target,
             "step": self.step,
+            "request": self.request,
             "message": self.message,
             "details": {name: value for name, value in self.details},
         }

@@ -8,13 +8,21 @@ Next:  the rules of expected differences in zsfuzz/oracle/expected.py; the proje
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
+from zsfuzz.machine.scanners.kpage import kpageflag_names
 from zsfuzz.oracle.finding import Finding
+from zsfuzz.oracle.signature import direction, outcome_change, without_zone
+from zsfuzz.program.ops import Scanner
 
 if TYPE_CHECKING:
     from zsfuzz.oracle.expected import ExpectedDifferences
     from zsfuzz.oracle.view import ContentView, ContractView, SideView
+
+
+PAGE_VIEWS: Final = (Scanner.KPAGEFLAGS.value, Scanner.KPAGECOUNT.value)
+"""Scanners that show one value a pfn."""
 
 
 class Violation(Exception):
@@ -59,15 +67,40 @@ class Judge:
         self.expected = expected
         self.parted = ""
 
-    def outcome(self, action: str, arguments: tuple[Any, ...], reference: object, candidate: object) -> None:
+    def outcome(self, action: str, arguments: tuple[Any, ...], reference: Any, candidate: Any) -> None:
         """Two outcomes differ: explain it, or raise."""
         if self.expected.explains_outcome(self, action, arguments, reference, candidate):
             return
         if self.parts():
             return
-        field = _first_difference(reference, candidate)
         name = arguments[0].value if action == "scan" else action
-        self.diverged("outcome", (name,), field, reference, candidate)
+        if action == "malloc" and reference and candidate:
+            self.place_diverged("malloc", reference[1], candidate[1])
+        if name in PAGE_VIEWS and len(reference) == len(candidate):
+            self.page_views(name, arguments[1], reference, candidate)
+        self.diverged("outcome", (name,), outcome_change(name, reference, candidate), reference, candidate)
+
+    def page_views(self, name: str, start: int, reference: Sequence[int], candidate: Sequence[int]) -> None:
+        """Raise for the first pfn that a scanner of single pages sees differently without a reason.
+
+        name: of PAGE_VIEWS. start: pfn of the first value.
+        """
+        for pfn, (one, other) in enumerate(zip(reference, candidate, strict=True), start):
+            if one == other or self.expected.explains_page_view(self, name, pfn, one, other):
+                continue
+            wrong = self.expected.wrong_bits(self, name, pfn, one, other)
+            field = kpageflag_names(wrong) if name == "kpageflags" else direction(name, one, other)
+            self.diverged("scanner view", (name,), field, f"pfn {pfn}: {one:#x}", f"{other:#x}")
+
+    def place_diverged(self, whose: str, reference: int, candidate: int) -> None:
+        """Raise for an object that is at two places. whose: for people."""
+        pfns = reference >> 32, candidate >> 32
+        buddy = self.reference.machine.buddy
+        if pfns[0] == pfns[1]:
+            field = "object index"
+        else:
+            field = "pfn" if buddy.zone_of_pfn(pfns[0]) == buddy.zone_of_pfn(pfns[1]) else "zone"
+        self.diverged("placement", (), field, f"{whose} at {_place(reference)}", _place(candidate))
 
     def part(self, rule: str) -> None:
         """Note that a rule let the designs part."""
@@ -112,13 +145,9 @@ class Judge:
         reference, candidate = self.reference.drained_projection(), self.candidate.drained_projection()
         for name, value in reference.items():
             if candidate[name] != value:
-                self.diverged("drained state", (), name, value, candidate[name])
+                field = direction(without_zone(name), value, candidate[name])
+                self.diverged("drained state", (), field, f"{name}: {value}", candidate[name])
 
 
-def _first_difference(reference: object, candidate: object) -> str:
-    """Return which part of two outcomes differs first, as a name without any value in it."""
-    if isinstance(reference, tuple) and isinstance(candidate, tuple) and len(reference) == len(candidate):
-        for position, (left, right) in enumerate(zip(reference, candidate, strict=True)):
-            if left != right:
-                return f"part {min(position, 3)}"
-    return "result"
+def _place(placement: int) -> str:
+    return f"pfn {placement >> 32} object {placement & 0xFFFFFFFF}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from zsfuzz.machine.layout import MIGRATE_TYPES, NR_VM_ZONE_STAT_ITEMS, STRUCT_PAGE_SIZE, VMSTAT_NAMES, ZONE_NAMES
 from zsfuzz.machine.scanners.kpage import kpagecount, kpageflags
+from zsfuzz.oracle.signature import counter_change, direction
 from zsfuzz.policy.size_class import NR_ZS_FULLNESS
 from zsfuzz.target.protocol import ZS_MM_RO
 
@@ -28,10 +29,10 @@ def compare_counters(judge: Judge) -> None:
     reference, candidate = judge.reference.machine.buddy.vmstat(), judge.candidate.machine.buddy.vmstat()
     if reference == candidate or judge.parts():
         return
-    for number, (left, right) in enumerate(zip(reference, candidate, strict=True)):
+    for item, name in enumerate(VMSTAT_NAMES):
+        left, right = reference[item::NR_VM_ZONE_STAT_ITEMS], candidate[item::NR_VM_ZONE_STAT_ITEMS]
         if left != right:
-            zone, item = divmod(number, NR_VM_ZONE_STAT_ITEMS)
-            judge.diverged("zone counter", (), VMSTAT_NAMES[item], f"{ZONE_NAMES[zone]} {left}", f"{right}")
+            judge.diverged("zone counter", (), counter_change(name, left, right), left, right)
 
 
 def compare_placements(judge: Judge) -> None:
@@ -43,12 +44,7 @@ def compare_placements(judge: Judge) -> None:
         return
     for slot, one, other in zip(left.handles, reference, candidate, strict=True):
         if one != other:
-            field = "pfn" if one >> 32 != other >> 32 else "object index"
-            judge.diverged("placement", (), field, f"h{slot} at {_place(one)}", f"h{slot} at {_place(other)}")
-
-
-def _place(placement: int) -> str:
-    return f"pfn {placement >> 32} object {placement & 0xFFFFFFFF}"
+            judge.place_diverged(f"h{slot}", one, other)
 
 
 def compare_everything(judge: Judge) -> None:
@@ -59,6 +55,7 @@ def compare_everything(judge: Judge) -> None:
     compare_placements(judge)
     for pool in judge.reference.pools:
         _compare_pool(judge, pool)
+    _compare_work(judge)
     _compare_contents(judge)
     _compare_free_lists(judge)
     _compare_page_views(judge)
@@ -71,13 +68,14 @@ def _compare_pool(judge: Judge, number: int) -> None:
     for name in ("zs_get_total_pages", "zs_pool_stats", "isolated_zspages"):
         values = [getattr(target, name)(pool) for target, pool in zip(targets, pools, strict=True)]
         if values[0] != values[1]:
-            judge.diverged("pool statistics", (), name, values[0], values[1])
+            judge.diverged("pool statistics", (), direction(name, *values), values[0], values[1])
     for index in judge.contract.classes_used(number):
         one, other = (target.class_row(pool, index) for target, pool in zip(targets, pools, strict=True))
         if one != other:
             for field in one.__slots__:
-                if getattr(one, field) != getattr(other, field):
-                    judge.diverged("class statistics", (), field, one, other)
+                values = [getattr(one, field), getattr(other, field)]
+                if values[0] != values[1]:
+                    judge.diverged("class statistics", (), direction(field, *values), one, other)
         if one.obj_allocated:
             _compare_class(judge, number, index)
 
@@ -90,7 +88,8 @@ def _compare_class(judge: Judge, number: int, class_index: int) -> None:
             lists.append([side.target.zspage_view(zspage) for zspage in members])
         if [view.pages for view in lists[0]] != [view.pages for view in lists[1]]:
             pages = [[_pfns(judge.reference, view.pages) for view in views] for views in lists]
-            judge.diverged("fullness list", (), f"group {group}", pages[0], pages[1])
+            field = "order" if sorted(pages[0]) == sorted(pages[1]) else "members"
+            judge.diverged("fullness list", (), field, pages[0], pages[1])
         for one, other in zip(lists[0], lists[1], strict=True):
             for field in ("fullness", "inuse", "isolated", "offsets", "free_indices"):
                 if getattr(one, field) != getattr(other, field):
@@ -99,6 +98,13 @@ def _compare_class(judge: Judge, number: int, class_index: int) -> None:
 
 def _pfns(side: SideView, pages: tuple[int, ...]) -> list[int]:
     return [side.machine.buddy.page_to_pfn(page) for page in pages]
+
+
+def _compare_work(judge: Judge) -> None:
+    """Compare how many pools wait for the worker."""
+    reference, candidate = (len(side.machine.pending_work()) for side in (judge.reference, judge.candidate))
+    if reference != candidate:
+        judge.diverged("deferred work", (), direction("pending", reference, candidate), reference, candidate)
 
 
 def _compare_contents(judge: Judge) -> None:
@@ -138,5 +144,5 @@ def _compare_page_views(judge: Judge) -> None:
 def _compare_page_view(judge: Judge, pfn: int) -> None:
     for name, view in (("kpageflags", kpageflags), ("kpagecount", kpagecount)):
         reference, candidate = view(judge.reference.machine, pfn), view(judge.candidate.machine, pfn)
-        if reference != candidate and not judge.expected.explains_page_view(judge, name, pfn, reference, candidate):
-            judge.diverged("scanner view", (name,), "value", f"pfn {pfn}: {reference:#x}", f"{candidate:#x}")
+        if reference != candidate:
+            judge.page_views(name, pfn, (reference,), (candidate,))

@@ -59,7 +59,7 @@ class SideView(Protocol):
     def read(self, address: int, length: int) -> bytes:
         """Load through a mapping."""
 
-    def drained_projection(self) -> dict[str, object]:
+    def drained_projection(self) -> dict[str, int]:
         """Return what is left when everything was given back."""
 
     def foreign_attribute(self) -> str:

@@ -145,12 +145,14 @@ def test_a_reference_taken_raw_and_dropped_through_the_head_is_reported(world: W
         isolate_movable_page(world.core, page)
 
 
-def test_linking_a_tail_by_its_lru_words_loses_its_head(world: World) -> None:
-    """lru.next is the same word as compound_head (H03): the page on the list names no head any more."""
+def test_a_tail_cannot_be_linked_by_its_lru_words(world: World) -> None:
+    """lru.next is the same word as compound_head (H03, I9): the page on the list would name no head any more."""
     page, head = world.memdesc_tail_at(20)
+    for link in (world.core.link, world.core.link_tail):
+        with pytest.raises(Report, match="over its compound_head") as caught:
+            link(page, world.core.batch)
+        assert caught.value.rule == "I9 head overwritten"
     assert world.core.d.compound_head(page) == head
-    world.core.link_tail(page, world.core.batch)
-    assert world.core.d.compound_head(page) == page
 
 
 def test_the_lru_refuses_what_it_should(world: World) -> None:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from zsfuzz.machine.core.words import PAGES_PER_CLUSTER_SHIFT
-from zsfuzz.machine.layout import ZONE_NAMES
+from zsfuzz.machine.layout import PG_COMPOUND_HEAD, ZONE_NAMES
 from zsfuzz.machine.machine import Machine
 from zsfuzz.machine.report import Report
 
@@ -64,12 +64,19 @@ class Core:
     # -- lists of pages
 
     def link(self, page: int, head: int) -> None:
-        """list_add() of a page."""
-        self.lists.list_add(self.d.core_link(page), head)
+        """list_add() of a page. Errors: Report when that would overwrite the head that a tail names (I9)."""
+        self.lists.list_add(self._link_address(page), head)
 
     def link_tail(self, page: int, head: int) -> None:
-        """list_add_tail() of a page."""
-        self.lists.list_add_tail(self.d.core_link(page), head)
+        """list_add_tail() of a page. Errors: as link()."""
+        self.lists.list_add_tail(self._link_address(page), head)
+
+    def _link_address(self, page: int) -> int:
+        link = self.d.core_link(page)
+        if link == page + PG_COMPOUND_HEAD and self.m.load(link) & 1:
+            text = "a tail page is put on a list through page->lru, over its compound_head"
+            raise Report("invariant", "I9 head overwritten", "compound_head", text)
+        return link
 
     def is_empty(self, head: int) -> bool:
         """Return whether a list holds no page."""

@@ -78,6 +78,14 @@ KPF_PRIVATE_2: Final = 36
 KPF_OWNER_PRIVATE: Final = 37
 KPF_ARCH: Final = 38
 
+_FROM_0: Final = (
+    "LOCKED ERROR REFERENCED UPTODATE DIRTY LRU ACTIVE SLAB WRITEBACK RECLAIM BUDDY MMAP ANON SWAPCACHE SWAPBACKED "
+    "COMPOUND_HEAD COMPOUND_TAIL HUGE UNEVICTABLE HWPOISON NOPAGE KSM THP OFFLINE ZERO_PAGE IDLE PGTABLE"
+)
+_FROM_32: Final = "RESERVED MLOCKED MAPPEDTODISK PRIVATE PRIVATE_2 OWNER_PRIVATE ARCH"
+BIT_NAMES: Final = dict(enumerate(_FROM_0.split())) | dict(enumerate(_FROM_32.split(), KPF_RESERVED))
+"""Bit number -> its name without the prefix."""
+
 _COPIED: Final = (
     (KPF_LOCKED, PG_locked),
     (KPF_SLAB, PG_slab),
@@ -101,6 +109,11 @@ _COPIED: Final = (
     (KPF_ARCH, PG_arch_1),
 )
 _COPIED_MASK: Final = sum(1 << bit for _, bit in _COPIED)
+
+
+def kpageflag_names(bits: int) -> str:
+    """Return the names of a set of KPF_* bits, lowest first, with "+" between them."""
+    return "+".join(BIT_NAMES.get(bit, str(bit)) for bit in range(bits.bit_length()) if bits >> bit & 1)
 
 
 def kpf_copy_bits(flags: int) -> int:

@@ -93,8 +93,10 @@ class Session:
         """Weigh the rules so that the mix comes near the wanted one."""
 
         def measure(weights: Weights) -> Mix:
+            nonlocal random_seed
             self.weights = weights
             self.clear()
+            random_seed += 1
             run_baseline(self, examples, steps, random_seed)
             return mix_of(self.effective)
 

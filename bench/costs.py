@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from time import perf_counter
+from time import process_time
 from typing import Any
 
 from bench.work import must
@@ -97,11 +97,11 @@ class _Watch:
         """Return a function that adds its time to `spent`."""
 
         def wrapper(*arguments: Any) -> Any:
-            began = perf_counter()
+            began = process_time()
             try:
                 return call(*arguments)
             finally:
-                spent.seconds += perf_counter() - began
+                spent.seconds += process_time() - began
                 spent.calls += 1
 
         return wrapper
@@ -163,15 +163,15 @@ def _run(program: Program, sides: tuple[Side, Side], cadence: int, watch: _Watch
     checks_before = parts["full checks"].seconds
     check = watch.timed(parts["full checks"], execution.check_everything)
     execution.check_everything = check  # type: ignore[method-assign]  # finish() calls it as well
-    began = perf_counter()
+    began = process_time()
     for index, step in enumerate(program.steps):
         if execution.perform(step) and (index + 1) % cadence == 0 and not execution.judge.parted:
             check()
         if execution.judge.parted:
             break
-    drained_from, checks_between = perf_counter(), parts["full checks"].seconds
+    drained_from, checks_between = process_time(), parts["full checks"].seconds
     execution.finish()
-    ended, checks_after = perf_counter(), parts["full checks"].seconds
+    ended, checks_after = process_time(), parts["full checks"].seconds
     parts["steps"].seconds += drained_from - began - (checks_between - checks_before)
     parts["drain"].seconds += ended - drained_from - (checks_after - checks_between)
     result = execution.result(())

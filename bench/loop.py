@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from time import perf_counter
+from time import perf_counter, process_time
 
 from bench.baseline import Session, run_baseline
 from bench.weights import Weights
@@ -65,9 +65,14 @@ class LoopSettings:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """What one row did in one block. seconds: the whole of it; the parts only where the loop is ours."""
+    """What one row did in one block.
+
+    seconds: processor time, which is the wall clock's on a machine that does nothing else, and far steadier on
+    one that does. The parts only where the loop is ours.
+    """
 
     seconds: float
+    wall_seconds: float
     operations: int
     no_ops: int
     programs: int
@@ -77,7 +82,7 @@ class Block:
 
     @property
     def rate(self) -> float:
-        """Return effective operations per second."""
+        """Return effective operations per second of processor time."""
         return self.operations / self.seconds
 
 
@@ -129,6 +134,17 @@ class LoopFigures:
         return tuple(row for row in self.rows if row.name not in BASELINES)
 
 
+class _Watch:
+    """Started when it is made."""
+
+    def __init__(self) -> None:
+        self._cpu, self._wall = process_time(), perf_counter()
+
+    def read(self) -> tuple[float, float]:
+        """Return (seconds of processor time, seconds on the wall) since then."""
+        return process_time() - self._cpu, perf_counter() - self._wall
+
+
 class _FuzzLoop:
     """An engine and a runner, as a campaign has them."""
 
@@ -142,24 +158,25 @@ class _FuzzLoop:
         engine, run = self.engine, self.runner.run
         done: list[tuple[Program, RunResult]] = []
         generation = execution = feedback = 0.0
-        began = perf_counter()
+        watch = _Watch()
         for _ in range(programs):
-            start = perf_counter()
+            start = process_time()
             program = engine.next_program()
-            made = perf_counter()
+            made = process_time()
             result = run(program)
-            ran = perf_counter()
+            ran = process_time()
             engine.feedback(program, result)
             done.append((program, result))
-            feedback += perf_counter() - ran
+            feedback += process_time() - ran
             execution += ran - made
             generation += made - start
-        seconds = perf_counter() - began
+        seconds, wall_seconds = watch.read()
         self.done = done
         for _, result in done:
             check_result(result, engine.name)
         return Block(
             seconds=seconds,
+            wall_seconds=wall_seconds,
             operations=sum(result.operations for _, result in done),
             no_ops=sum(result.no_ops for _, result in done),
             programs=programs,
@@ -234,13 +251,13 @@ def _baseline_block(
     row: Row, session: Session, loop: LoopSettings, random_seed: int, recounter: Runner
 ) -> None:
     session.clear()
-    began = perf_counter()
+    watch = _Watch()
     run_baseline(session, loop.examples, loop.steps, random_seed, own_names=row.name == SWARM)
-    seconds = perf_counter() - began
+    seconds, wall_seconds = watch.read()
     operations = session.effective.total()
     must(operations > 0, f"{row.name}: no effective operation in a block")
     must(len(session.programs) >= loop.examples, f"{row.name}: fewer examples than asked for")
-    row.blocks.append(Block(seconds, operations, session.no_ops, len(session.programs)))
+    row.blocks.append(Block(seconds, wall_seconds, operations, session.no_ops, len(session.programs)))
     row.counts.update(session.effective)
     row.checks.update({name: session.checks[name] for name in (*SHARED_CHECKS, "invariants")})
     row.recount_seconds += _check_baseline(row.name, session, recounter)
@@ -249,11 +266,11 @@ def _baseline_block(
 def _check_baseline(what: str, session: Session, runner: Runner) -> float:
     """Run what Hypothesis ran through the runner: the same operations, the same checks, or it is no baseline.
 
-    Returns the seconds that took: what the operations cost without Hypothesis.
+    Returns the seconds of processor time that took: what the operations cost without Hypothesis.
     """
-    began = perf_counter()
+    watch = _Watch()
     results = [runner.run(program) for program in session.programs]
-    seconds = perf_counter() - began
+    seconds, _ = watch.read()
     for result in results:
         check_result(result, what)
     operations, counted = sum(result.operations for result in results), session.effective.total()

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 
 from bench.work import KindCounter, must
 from zsfuzz.campaign.verdict import careful_cadence
@@ -34,13 +34,17 @@ BYTES_MOST = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class ReplayFigures:
-    """One capture on both targets. imported: events by kind. effective: operations by kind."""
+    """One capture on both targets. imported: events by kind. effective: operations by kind.
+
+    cpu_seconds: processor time of the whole process, which a busy machine stretches less.
+    """
 
     capture: str
     targets: tuple[str, str]
     cadence: int
     import_seconds: float
     replay_seconds: float
+    cpu_seconds: float
     peak_bytes: int
     steps: int
     operations: int
@@ -72,6 +76,7 @@ def replay_here(path: Path, reference: str, candidate: str) -> ReplayFigures:
         cadence=cadence,
         import_seconds=import_seconds,
         replay_seconds=replay_seconds,
+        cpu_seconds=process_time(),
         peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _RSS_UNIT,
         steps=len(program.steps),
         operations=result.operations,

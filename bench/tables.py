@@ -46,7 +46,7 @@ def loop_lines(figures: LoopFigures) -> list[str]:
         "",
     ]
     head = (
-        "",
+        "per second of processor time",
         "op/s",
         "lowest",
         "highest",
@@ -133,6 +133,7 @@ def replay_lines(figures: ReplayFigures) -> list[str]:
                 ("import", f"{figures.import_seconds:.1f} s"),
                 ("replay", f"{figures.replay_seconds:.1f} s"),
                 ("together", f"{figures.seconds:.1f} s", f"at most {SECONDS_MOST:.0f} s")[:2],
+                ("processor time", f"{figures.cpu_seconds:.1f} s"),
                 ("peak memory", f"{figures.peak_bytes / (1 << 20):,.0f} MiB"),
                 ("steps", f"{figures.steps:,}"),
                 ("effective", f"{figures.operations:,}"),
@@ -201,6 +202,7 @@ def _row_data(row: Row) -> dict[str, Any]:
             {
                 "operations_per_second": round(block.rate, 1),
                 "seconds": round(block.seconds, 3),
+                "wall_seconds": round(block.wall_seconds, 3),
                 "operations": block.operations,
                 "no_ops": block.no_ops,
                 "programs": block.programs,
@@ -217,9 +219,10 @@ def _row_data(row: Row) -> dict[str, Any]:
 def replay_data(figures: ReplayFigures) -> dict[str, Any]:
     """The replay for results.json."""
     data = asdict(figures)
-    data["import_seconds"], data["replay_seconds"] = (
+    data["import_seconds"], data["replay_seconds"], data["cpu_seconds"] = (
         round(figures.import_seconds, 2),
         round(figures.replay_seconds, 2),
+        round(figures.cpu_seconds, 2),
     )
     return {**data, "wanted_seconds": SECONDS_MOST, "wanted_bytes": BYTES_MOST}
 

@@ -18,7 +18,8 @@ from bench.work import Mix
 
 NAMES = 128  # all rules together, at the start
 MOST = 96  # of one rule
-ROUNDS = 3
+ROUNDS = 4
+_DAMPED = 0.7  # a round is a sample: half a step too far is worse than half a step too short
 
 Weights = tuple[tuple[str, int], ...]
 """(kind of operation, weight), a value that can be a key."""
@@ -34,7 +35,7 @@ def fitted_weights(wanted: Mix, kinds: Iterable[str], measure: Callable[[Weights
         found = measure(tuple(weights.items()))
         for kind, weight in weights.items():
             if found.share(kind):
-                weights[kind] = _clamped(weight * wanted.share(kind) / found.share(kind))
+                weights[kind] = _clamped(weight * (wanted.share(kind) / found.share(kind)) ** _DAMPED)
             elif wanted.share(kind):
                 weights[kind] = _clamped(weight * 2)
     return tuple(weights.items())

@@ -22,6 +22,7 @@ DONE = ReplayFigures(
     cadence=64,
     import_seconds=1.0,
     replay_seconds=2.0,
+    cpu_seconds=2.5,
     peak_bytes=1 << 27,
     steps=10,
     operations=9,

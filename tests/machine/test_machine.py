@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from zsfuzz.machine.layout import GFP_KERNEL, VMEMMAP_START
@@ -58,7 +60,7 @@ def test_a_design_that_may_only_write_compound_head_is_held_to_it(machine: Machi
     kernel = Kernel(machine, frozenset({8}))
     page = machine.buddy.alloc_page(GFP_KERNEL)
     kernel.store(page + 8, 1)
-    attempts = [
+    attempts: list[Callable[[], object]] = [
         lambda: kernel.store(page + 24, 1),
         lambda: kernel.store32(page + 48, 1),
         lambda: kernel.set_bit(3, page),

@@ -40,8 +40,8 @@ def test_a_freed_object_is_poison_for_every_accessor(switches: tuple[str, ...]) 
     machine.slab.kmem_cache_free(cache, thing)
     for access in (machine.load, machine.load32, machine.load8):
         assert rule_of(access, thing) == "use-after-free slab"
-    for access in (machine.store, machine.store32, machine.atomic_add, machine.atomic_add32):
-        assert rule_of(access, thing, 1) == "use-after-free slab"
+    for store in (machine.store, machine.store32, machine.atomic_add, machine.atomic_add32):
+        assert rule_of(store, thing, 1) == "use-after-free slab"
     assert rule_of(machine.memory.read_bytes, thing, 8) == "use-after-free slab"
     assert rule_of(machine.set_bit, 3, thing) == "use-after-free slab"
 

@@ -122,7 +122,8 @@ def _version_problem(target: type[Target]) -> str:
 
 def _primitive_problem(target: type[Target]) -> str:
     """Name a method that the design's rules add under a name that looks like a primitive, or a wrong base."""
-    if not issubclass(target.rules, Descriptor):
+    rules: object = target.rules
+    if not (isinstance(rules, type) and issubclass(rules, Descriptor)):
         return "`rules` is no subclass of zsfuzz.machine.descriptor.Descriptor"
     replaced = [name for name in PRIMITIVES if getattr(target.rules, name) is not getattr(Descriptor, name)]
     not_callable = [name for name in replaced if not callable(getattr(target.rules, name))]

@@ -84,6 +84,7 @@ class Execution:
         self._active = 0
         self._step = 0
         self._addresses = (0, 0)
+        self._differing: tuple[str, str] | None = None
         self._counts = {"outcomes": 0, "counters": 0, "placements": 0, "full": 0, "invariants": 0, "drain": 0}
         self._effective = self._no_ops = self._placed_at = 0
         self._handlers: dict[type, Callable[[Any], object]] = {
@@ -182,11 +183,12 @@ class Execution:
                 self._observer.step(self._step, step, "no-op", "no-op", False)
             return False
         self._effective += 1
-        self._after(kind)
         self.features.note(kind, outcome)
         if self._observer is not None:
-            text = str(outcome)
-            self._observer.step(self._step, step, text, text, True)
+            texts = self._differing or (describe(_snake(kind.__name__), outcome),) * 2
+            self._observer.step(self._step, step, *texts, True)
+        self._differing = None
+        self._after(kind)
         return True
 
     def _is_forbidden(self, kind: type) -> bool:
@@ -250,6 +252,11 @@ class Execution:
             drain(side, self.contract)
         self.judge.compare_drained()
 
+    def _show_difference(self) -> None:
+        """Tell the observer of the step on whose outcome the two sides differ."""
+        if self._observer is not None and self._differing is not None and self._step < len(self.program.steps):
+            self._observer.step(self._step, self.program.steps[self._step], *self._differing, True)
+
     def _show_pages(self) -> None:
         observer = self._observer
         if observer is None:
@@ -278,9 +285,8 @@ class Execution:
     def _agreed(self, action: str, arguments: tuple[Any, ...], reference: Any, candidate: Any) -> Any:
         self._counts["outcomes"] += 1
         if reference != candidate:
+            self._differing = (describe(action, reference), describe(action, candidate))
             self.judge.outcome(action, arguments, reference, candidate)
-            if self._observer is not None and not self.judge.parted:
-                self._observer.step(self._step, self.program.steps[self._step], str(reference), str(candidate), True)
         return reference
 
     def _with_failures(self, operation: str, act: Callable[[], object]) -> object:
@@ -531,6 +537,14 @@ class Execution:
     def _fail(self, step: ops.Fail) -> object:
         self.contract.armed[(step.operation.value, step.what.value)] = step.ordinal
         return 0
+
+
+def describe(action: str, outcome: object) -> str:
+    """Return an outcome for people. The placement of a new object is taken apart."""
+    match action, outcome:
+        case "malloc", (_, int(placement)):
+            return f"pfn {placement >> 32} object {placement & 0xFFFFFFFF}"
+    return str(outcome)
 
 
 def _snake(name: str) -> str:

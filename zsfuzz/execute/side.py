@@ -259,7 +259,7 @@ class Side:
 
     def offline(self, start: int, end: int) -> Outcome:
         """Take [start, end) offline."""
-        return memory_hotplug.offline_pages(self.core, start, end)
+        return memory_hotplug.offline_pages(self.core, start, end, self.is_movable)
 
     def online(self, start: int, end: int) -> Outcome:
         """Bring [start, end) online."""

@@ -261,7 +261,7 @@ class Kernel:
         self.compaction_enabled = "no_compaction" not in machine.switches
         self._page_words = page_words
         self._memmap_end = VMEMMAP_START + machine.memory.memmap_bytes
-        memory, locks, slab, buddy = machine.memory, machine.locks, machine.slab, machine.buddy
+        memory, locks = machine.memory, machine.locks
         self.d = machine.d
         self.BUG = machine.BUG
         self.load, self.load32, self.load8 = memory.load, memory.load32, memory.load8
@@ -291,6 +291,10 @@ class Kernel:
         )
         self.list_first, self.list_splice_init = lists.list_first, lists.list_splice_init
         self.list_entries = lists.list_entries
+        self._bind_locks(locks)
+        self._bind_core(machine)
+
+    def _bind_locks(self, locks: Locks) -> None:
         self.spin_lock, self.spin_trylock, self.spin_unlock = (
             locks.spin_lock,
             locks.spin_trylock,
@@ -304,6 +308,9 @@ class Kernel:
         )
         self.bit_spin_lock, self.bit_spin_trylock = locks.bit_spin_lock, locks.bit_spin_trylock
         self.bit_spin_unlock, self.bit_spin_is_locked = locks.bit_spin_unlock, locks.bit_spin_is_locked
+
+    def _bind_core(self, machine: Machine) -> None:
+        slab, buddy = machine.slab, machine.buddy
         self.kmem_cache_create, self.kmem_cache_destroy = slab.kmem_cache_create, slab.kmem_cache_destroy
         self.kmem_cache_alloc, self.kmem_cache_free = slab.kmem_cache_alloc, slab.kmem_cache_free
         self.kmalloc, self.kzalloc, self.kfree = slab.kmalloc, slab.kzalloc, slab.kfree

@@ -67,8 +67,8 @@ class LoopSettings:
 class Block:
     """What one row did in one block.
 
-    seconds: processor time, which is the wall clock's on a machine that does nothing else, and far steadier on
-    one that does. The parts only where the loop is ours.
+    seconds: processor time, which is the wall clock's on a machine that does nothing else, and far steadier
+    on one that does. The parts only where the loop is ours.
     """
 
     seconds: float

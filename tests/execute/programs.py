@@ -15,7 +15,13 @@ def program(steps: str, *header: str, geometry: str = "linux-5.10") -> Program:
     return parse_program("\n".join(["zsfuzz 1", f"geometry {geometry}", *header, "---", *lines]) + "\n")
 
 
-def run(steps: str, *header: str, candidate: str = "candidate", geometry: str = "linux-5.10", faults: tuple[str, ...] = ()) -> RunResult:
+def run(
+    steps: str,
+    *header: str,
+    candidate: str = "candidate",
+    geometry: str = "linux-5.10",
+    faults: tuple[str, ...] = (),
+) -> RunResult:
     """Run reference against a candidate with everything checked after every step."""
     return Runner("reference", candidate, faults).run(program(steps, *header, geometry=geometry), cadence=1)
 

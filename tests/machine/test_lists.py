@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from zsfuzz.machine.lists import Lists
@@ -34,26 +36,38 @@ def test_add_puts_first_and_add_tail_puts_last(machine: Machine, heads: list[int
     assert lists.list_empty(heads[0]) and entries(lists, heads[4], heads) == [2, 3]
 
 
-@pytest.mark.parametrize("plant", ["double add", "double del", "broken next", "broken prev"])
-def test_corruption_is_reported(machine: Machine, heads: list[int], plant: str) -> None:
-    lists = machine.lists
-    lists.list_add(heads[1], heads[0])
+def _add_twice(machine: Machine, heads: list[int]) -> None:
+    machine.lists.list_add(heads[1], heads[0])
+
+
+def _delete_twice(machine: Machine, heads: list[int]) -> None:
+    machine.lists.list_del(heads[1])
+    machine.lists.list_del(heads[1])
+
+
+def _break_next(machine: Machine, heads: list[int]) -> None:
+    machine.store(heads[0], heads[2])
+    machine.lists.list_del(heads[1])
+
+
+def _break_prev(machine: Machine, heads: list[int]) -> None:
+    machine.store(heads[0] + 8, heads[2])
+    machine.lists.list_del(heads[1])
+
+
+@pytest.mark.parametrize("plant", [_add_twice, _delete_twice, _break_next, _break_prev])
+def test_corruption_is_reported(
+    machine: Machine, heads: list[int], plant: Callable[[Machine, list[int]], None]
+) -> None:
+    machine.lists.list_add(heads[1], heads[0])
     with pytest.raises(Report) as caught:
-        if plant == "double add":
-            lists.list_add(heads[1], heads[0])
-        elif plant == "double del":
-            lists.list_del(heads[1])
-            lists.list_del(heads[1])
-        elif plant == "broken next":
-            machine.store(heads[0], heads[2])
-            lists.list_del(heads[1])
-        else:
-            machine.store(heads[0] + 8, heads[2])
-            lists.list_del(heads[1])
+        plant(machine, heads)
     assert caught.value.rule == "list corruption"
 
 
-def test_a_list_that_does_not_return_is_reported(machine: Machine, heads: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_that_does_not_return_is_reported(
+    machine: Machine, heads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("zsfuzz.machine.lists.MAX_LIST_LENGTH", 10)
     machine.store(heads[0], heads[1])
     machine.store(heads[1], heads[1])

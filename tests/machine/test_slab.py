@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from tests.machine.conftest import make_machine
@@ -16,7 +18,7 @@ def test_objects_are_aligned_and_do_not_overlap(machine: Machine, size: int, ali
     cache = machine.slab.kmem_cache_create("thing", size, align)
     objects = sorted(machine.slab.kmem_cache_alloc(cache) for _ in range(40))
     assert all(thing % align == 0 for thing in objects)
-    assert all(later - earlier >= size + 16 for earlier, later in zip(objects, objects[1:], strict=False))
+    assert all(later - earlier >= size + 16 for earlier, later in pairwise(objects))
     for number, thing in enumerate(objects):
         for offset in range(0, size, 8):
             machine.store(thing + offset, number)

@@ -101,7 +101,7 @@ class Execution:
             self.finish()
         except Violation as violation:
             findings = (self._finding(self._cause_of(violation)),)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a target's exception is a finding, blame.py raises the rest
             findings = (self._finding(error),)
         if self._observer is not None:
             self._show_pages()
@@ -264,7 +264,7 @@ class Execution:
         pfns = list(range(self.reference.machine.buddy.pages_count))
         try:
             rows = [side.page_rows(pfns) for side in self.sides]
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a target's exception is a finding, blame.py raises the rest
             finding_of_exception(error, "both", self._step)
             return
         observer.pages(self._step, rows[0], rows[1])

@@ -37,6 +37,8 @@ KASAN_SLAB_FREE: Final = 0xFB
 KASAN_REDZONE: Final = 0xFC
 KASAN_NO_OBJECT: Final = 0xFE
 
+_MAY_BE_TOUCHED: Final = bytes([0, UNINIT])
+
 _POISON_RULES: Final = {
     KASAN_FREE_PAGE: "use-after-free page",
     KASAN_SLAB_FREE: "use-after-free slab",
@@ -161,8 +163,7 @@ class Memory:
         if offset < 0 or end > self.shadowed_words << 3:
             self.bad_access(address, verb)
         first, last = offset >> 3, (end + 7) >> 3
-        worst = max(self.shadow[first:last], default=0)
-        if worst > UNINIT:
+        if self.shadow[first:last].strip(_MAY_BE_TOUCHED):
             for index in range(first, last):
                 if self.shadow[index] > UNINIT:
                     self.bad_access(max(address, address - offset + (index << 3)), verb)

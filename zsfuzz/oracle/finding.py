@@ -61,5 +61,5 @@ class Finding:
             "step": self.step,
             "request": self.request,
             "message": self.message,
-            "details": {name: value for name, value in self.details},
+            "details": dict(self.details),
         }

@@ -110,9 +110,10 @@ def _compare_work(judge: Judge) -> None:
 def _compare_contents(judge: Judge) -> None:
     """Map, read and unmap every object, as a user would."""
     for slot, content in judge.contract.objects.items():
-        addresses = []
-        for side in (judge.reference, judge.candidate):
-            addresses.append(side.target.zs_map_object(side.pools[content.pool], side.handles[slot], ZS_MM_RO))
+        addresses = [
+            side.target.zs_map_object(side.pools[content.pool], side.handles[slot], ZS_MM_RO)
+            for side in (judge.reference, judge.candidate)
+        ]
         judge.contents(slot, content, 0, content.size, (addresses[0], addresses[1]))
         for side in (judge.reference, judge.candidate):
             side.target.zs_unmap_object(side.pools[content.pool], side.handles[slot])

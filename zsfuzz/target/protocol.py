@@ -170,7 +170,7 @@ class Target(ABC):
 
     @abstractmethod
     def fullness_list(self, pool: int, class_index: int, group: int) -> tuple[int, ...]:
-        """Return the zspages of one fullness list, first to last. group: 0 EMPTY, 1 ALMOST_EMPTY, 2 ALMOST_FULL, 3 FULL."""
+        """Return the zspages of one fullness list, first to last. group: 0 (EMPTY) to 3 (FULL)."""
 
     @abstractmethod
     def object_header(self, zspage: int, index: int) -> int:

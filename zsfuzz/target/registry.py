@@ -91,7 +91,7 @@ def _imported(name: str) -> type[Target]:
         raise UsageError(f"target {name!r}: {attribute!r} is no subclass of zsfuzz.target.protocol.Target")
     if found.protocol_version != PROTOCOL_VERSION:
         raise UsageError(
-            f"target {name!r}: speaks protocol {found.protocol_version}, this zsfuzz speaks {PROTOCOL_VERSION}; adapt it"
+            f"target {name!r}: speaks protocol {found.protocol_version}, zsfuzz speaks {PROTOCOL_VERSION}; adapt it"
         )
     missing = ", ".join(sorted(getattr(found, "__abstractmethods__", ())))
     if missing:

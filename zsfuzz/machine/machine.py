@@ -23,7 +23,7 @@ from zsfuzz.machine.geometry import Geometry
 from zsfuzz.machine.layout import PAGE_OFFSET, STRUCT_PAGE_SIZE, VMEMMAP_START
 from zsfuzz.machine.lists import Lists
 from zsfuzz.machine.locks import Locks
-from zsfuzz.machine.memory import Memory
+from zsfuzz.machine.memory import Memory, Snapshot
 from zsfuzz.machine.report import Report
 from zsfuzz.machine.slab import Slab
 
@@ -232,13 +232,13 @@ class Machine:
         """Return whether no lock is held: only then may a snapshot be taken."""
         return not self.locks.held and not self.failure.armed
 
-    def snapshot(self) -> tuple[bytes, bytes]:
+    def snapshot(self) -> Snapshot:
         """Return a copy of all state. Errors: Report when a lock is held."""
         if not self.is_quiescent:
             raise Report("bug", "snapshot while busy", "", "a snapshot was asked for while locks are held")
         return self.memory.snapshot()
 
-    def restore(self, saved: tuple[bytes, bytes]) -> None:
+    def restore(self, saved: Snapshot) -> None:
         """Put a snapshot back."""
         self.memory.restore(saved)
         self.locks.held.clear()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from zsfuzz.machine.layout import (
@@ -45,6 +46,17 @@ _POISON_RULES: Final = {
     KASAN_REDZONE: "out-of-bounds slab",
     KASAN_NO_OBJECT: "wild heap access",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of an arena and its shadow. frames: b"" when every frame was still as after boot."""
+
+    frames: bytes
+    rest: bytes
+    frames_shadow: bytes
+    rest_shadow: bytes
+    touched: bytes
 
 
 class Memory:
@@ -78,6 +90,7 @@ class Memory:
         self._frame_poison = bytes([PAGE_POISON]) * self.page_size
         self._frame_shadow_free = bytes([KASAN_FREE_PAGE]) * (self.page_size >> 3)
         self._frame_shadow_new = bytes([UNINIT]) * (self.page_size >> 3)
+        self._touched = bytearray(frames_count)  # frames that were allocated since boot
         self.poison_all_frames()
         heap_word = self.frame_bytes >> 3
         self.shadow[heap_word:] = bytes([KASAN_NO_OBJECT]) * (heap_bytes >> 3)
@@ -149,6 +162,7 @@ class Memory:
     def frame_allocated(self, pfn: int) -> None:
         """Make one frame accessible; its bytes count as not yet written."""
         start = pfn << self.page_shift
+        self._touched[pfn] = 1
         self.shadow[start >> 3 : (start + self.page_size) >> 3] = self._frame_shadow_new
 
     # -- bulk access
@@ -372,14 +386,31 @@ class Memory:
 
     # -- whole arena
 
-    def snapshot(self) -> tuple[bytes, bytes]:
-        """Return a copy of everything."""
-        return bytes(self.arena), bytes(self.shadow)
+    def snapshot(self) -> Snapshot:
+        """Return a copy of everything. While no frame was ever allocated all of them are poison, and left out."""
+        frames, shadow = self.frame_bytes, self.shadow
+        return Snapshot(
+            bytes(self.arena[:frames]) if any(self._touched) else b"",
+            bytes(self.arena[frames:]),
+            bytes(shadow[: frames >> 3]) if any(self._touched) else b"",
+            bytes(shadow[frames >> 3 :]),
+            bytes(self._touched),
+        )
 
-    def restore(self, saved: tuple[bytes, bytes]) -> None:
+    def restore(self, saved: Snapshot) -> None:
         """Put a copy back."""
-        self.arena[:] = saved[0]
-        self.shadow[:] = saved[1]
+        frames = self.frame_bytes
+        if saved.frames:
+            self.arena[:frames] = saved.frames
+            self.shadow[: frames >> 3] = saved.frames_shadow
+        else:
+            touched, pfn = self._touched, self._touched.find(1)
+            while pfn >= 0:
+                self.frame_freed(pfn)
+                pfn = touched.find(1, pfn + 1)
+        self.arena[frames:] = saved.rest
+        self.shadow[frames >> 3 :] = saved.rest_shadow
+        self._touched[:] = saved.touched
 
 
 def doublewords(data: bytes) -> tuple[int, ...]:

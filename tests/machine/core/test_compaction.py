@@ -262,7 +262,7 @@ def test_compaction_moves_pages_up_and_conserves_memory(switches: tuple[str, ...
     for start, end in ((0, 64), (64, 128)):
         result = compact_range(core, start, end, mode)
         assert result[0] == COMPACT_COMPLETE
-        moved = dict(zip(result[2::2], result[3::2], strict=True))
+        moved = dict(zip(result[3::2], result[4::2], strict=True))
         assert moved and all(new > old for old, new in moved.items())
     assert world.free_pages() == before == world.free_really()
     assert all(world.owner.has_its_bytes(page) for page in world.owner.pages)
@@ -277,8 +277,8 @@ def test_compaction_keeps_to_its_range_and_its_zone(world: World) -> None:
     world.movable_at(2, 20, 70)
     world.kernel_page_at(62)
     result = compact_range(world.core, 16, 128, MIGRATE_SYNC)
-    assert result[2] == 20 and len(result) == 4
-    assert 48 <= result[3] < 64
+    assert result[3] == 20 and len(result) == 5
+    assert 48 <= result[4] < 64
 
 
 def test_a_page_that_does_not_move_is_put_back_and_counted(world: World) -> None:
@@ -287,7 +287,7 @@ def test_a_page_that_does_not_move_is_put_back_and_counted(world: World) -> None
     before = world.free_pages()
     world.owner.answers = [-EAGAIN] * 20
     result = compact_range(world.core, 0, 64, MIGRATE_SYNC)
-    assert result == (COMPACT_COMPLETE, 2)
+    assert result == (COMPACT_COMPLETE, 2, 2)
     assert world.free_pages() == before
     assert [world.pfn(page) for page in world.owner.putbacks] == [3, 2]
 
@@ -311,9 +311,9 @@ def test_a_direct_compactor_spares_large_free_blocks(world: World) -> None:
     world.movable_at(2)
     world.kernel_page_at(32)
     assert world.m.buddy.buddy_order(48) == 4
-    assert compact_range(world.core, 0, 16, MIGRATE_ASYNC) == (COMPACT_COMPLETE, 0, 2, 47)
+    assert compact_range(world.core, 0, 16, MIGRATE_ASYNC) == (COMPACT_COMPLETE, 1, 0, 2, 47)
     world.movable_at(3)
-    assert compact_range(world.core, 0, 16, MIGRATE_SYNC) == (COMPACT_COMPLETE, 0, 3, 63)
+    assert compact_range(world.core, 0, 16, MIGRATE_SYNC) == (COMPACT_COMPLETE, 1, 0, 3, 63)
 
 
 def test_a_block_inside_a_large_compound_page_is_no_source(world: World) -> None:

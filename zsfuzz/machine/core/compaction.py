@@ -51,8 +51,8 @@ DIRECT_ORDER: Final = 2
 def compact_range(core: Core, start: int, end: int, mode: int) -> tuple[int, ...]:
     """Compact what of [start, end) lies in the zone of `start`; targets are taken from the top of that zone.
 
-    mode: enum migrate_mode. Returns (enum compact_result, pages that did not move, then old and new pfn of
-    every page that moved, in order).
+    mode: enum migrate_mode. Returns (enum compact_result, pages isolated, pages that did not move, then old
+    and new pfn of every page that moved, in order).
     """
     zone = core.buddy.zone_of_pfn(start)
     direct = mode == MIGRATE_ASYNC
@@ -61,7 +61,7 @@ def compact_range(core: Core, start: int, end: int, mode: int) -> tuple[int, ...
     cc.end_pfn = min(end, core.buddy.zone_end[zone])
     result, stayed = compact_zone(core, cc)
     moved = [core.buddy.page_to_pfn(page) for pair in cc.moved for page in pair]
-    return (result, stayed, *moved)
+    return (result, cc.total_isolated, stayed, *moved)
 
 
 def compact_zone(core: Core, cc: CompactControl) -> tuple[int, int]:

@@ -24,7 +24,7 @@ class CompactControl:
 
     zone: number. order: the order that a direct compactor is after, -1 for all. alloc_contig: compound pages
     are offered too. migrate_pfn, free_pfn, end_pfn: where the scanners are, and where the migrate scanner
-    stops. moved: (old, new) struct pages.
+    stops. total_isolated: pages isolated in all, those put back included. moved: (old, new) struct pages.
     """
 
     zone: int
@@ -40,6 +40,7 @@ class CompactControl:
     free_pfn: int = 0
     end_pfn: int = 0
     nr_migratepages: int = 0
+    total_isolated: int = 0
     nr_freepages: int = 0
     total_migrate_scanned: int = 0
     total_free_scanned: int = 0

@@ -142,6 +142,7 @@ class MigrateScanner:
         self.core.link(page, self.cc.migratepages)
         pages_count = self.core.d.compound_nr(page)
         self.cc.nr_migratepages += pages_count
+        self.cc.total_isolated += pages_count
         self.nr_isolated += pages_count
 
     def isolate_fail(self) -> None:

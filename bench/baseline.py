@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import count
 from types import FunctionType
 from typing import Any
 
@@ -56,8 +57,10 @@ _NO_STEPS = (ops.Malloc(SLOTS - 1, 1),)  # of a program that asks for the heap o
 class Session:
     """What all examples of a block share: the pairs of machines, and the count of what was done."""
 
-    def __init__(self, reference: str, candidate: str, cadence: int) -> None:
+    def __init__(self, reference: str, candidate: str, cadence: int, *, own_names: bool = True) -> None:
+        """own_names: see machine_class()."""
         self.cadence = cadence
+        self.own_names = own_names
         self.weights: Weights = tuple((kind, 1) for kind in _RULES)
         self.headers: tuple[Header, ...] = (Header(),)
         self._classes = resolve_pair(reference, candidate)
@@ -90,14 +93,13 @@ class Session:
         return pair
 
     def fit(self, wanted: Mix, examples: int, steps: int, random_seed: int) -> None:
-        """Weigh the rules so that the mix comes near the wanted one."""
+        """Weigh the rules so that the mix comes near the wanted one. A side effect: everything is warm."""
+        seeds = count(random_seed)
 
         def measure(weights: Weights) -> Mix:
-            nonlocal random_seed
             self.weights = weights
             self.clear()
-            random_seed += 1
-            run_baseline(self, examples, steps, random_seed)
+            run_baseline(self, examples, steps, next(seeds))
             return mix_of(self.effective)
 
         self.weights = fitted_weights(wanted, tuple(_RULES), measure)
@@ -109,11 +111,9 @@ class Session:
         self.checks.update(execution.result(()).checks)
 
 
-def run_baseline(
-    session: Session, examples: int, steps: int, random_seed: int, *, own_names: bool = False
-) -> None:
-    """Run one block. own_names: see machine_class(). Errors: whatever an oracle raises."""
-    machine = machine_class(session.weights, own_names)
+def run_baseline(session: Session, examples: int, steps: int, random_seed: int) -> None:
+    """Run one block. Errors: whatever an oracle raises."""
+    machine = machine_class(session.weights, session.own_names)
     factory: Callable[[], AllocatorMachine] = seed(random_seed)(lambda: machine(session))
     run_state_machine_as_test(
         factory,  # type: ignore[arg-type]  # any callable that returns a machine, says its documentation
@@ -183,9 +183,7 @@ class _Rule:
     arguments: Mapping[str, SearchStrategy[Any]]
 
 
-_KIND_OF = {
-    re.sub("(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(): kind.__name__ for kind in ops.OPERATIONS
-}
+_KIND_OF = {re.sub("(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower(): kind.__name__ for kind in ops.OPERATIONS}
 _RULES: dict[str, _Rule] = {}
 
 
@@ -278,9 +276,7 @@ class AllocatorMachine(RuleBasedStateMachine):
 
     # -- objects
 
-    @operation(
-        _has_room, slot=st.integers(0, SLOTS - 1), size=_PICK, gfp=st.sampled_from(ops.Gfp), pool=_PICK
-    )
+    @operation(_has_room, slot=st.integers(0, SLOTS - 1), size=_PICK, gfp=st.sampled_from(ops.Gfp), pool=_PICK)
     def malloc(self, slot: int, size: int, gfp: ops.Gfp, pool: int) -> None:
         """zs_malloc() into a slot that is free, of a size that fills its class."""
         objects, pools = self.execution.contract.objects, list(self.execution.contract.pools)
@@ -493,10 +489,9 @@ class AllocatorMachine(RuleBasedStateMachine):
 def machine_class(weights: Weights, own_names: bool) -> type[AllocatorMachine]:
     """Return the state machine with its rules, each under as many names as its weight says.
 
-    own_names: let each rule keep the name of its method. Hypothesis then leaves rules out of an example by
-    their names, which is its own way of swarm testing: many examples have no malloc and so little to do, the
-    mix is not that of the fuzz loop, and to choose a rule costs twice or three times as much. Without, all
-    rules have one name.
+    own_names: let each rule have the name of its method, as rules have. Hypothesis leaves rules out of an
+    example by their names, its own way of swarm testing, and to choose a rule that is neither left out nor
+    without sense costs it much. Without, all rules have one name: nothing is left out, to choose is cheap.
     """
     members: dict[str, Any] = {}
     for kind, weight in weights:

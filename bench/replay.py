@@ -107,9 +107,7 @@ def measure_replay(
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     must(ended.returncode == 0, f"replay of {path.name} failed: {ended.stderr.strip().splitlines()[-1:]}")
     data = json.loads(ended.stdout)
-    figures = ReplayFigures(
-        **{**data, "targets": tuple(data["targets"]), "findings": tuple(data["findings"])}
-    )
+    figures = ReplayFigures(**{**data, "targets": tuple(data["targets"]), "findings": tuple(data["findings"])})
     check_replay(figures, expected)
     return figures
 
@@ -120,9 +118,7 @@ def check_replay(figures: ReplayFigures, expected: Mapping[str, int]) -> None:
     for finding in figures.findings:
         must(False, f"{name}: {finding}")
     for kind, count in expected.items():
-        must(
-            figures.imported[kind] == count, f"{name}: {figures.imported[kind]} {kind} imported, not {count}"
-        )
+        must(figures.imported[kind] == count, f"{name}: {figures.imported[kind]} {kind} imported, not {count}")
     for kind in ("malloc", "free", "compact"):
         done = figures.effective.get(kind, 0)
         must(done == expected[kind], f"{name}: {done} {kind} took effect, not {expected[kind]}")

@@ -26,9 +26,7 @@ from bench.tables import cost_data, cost_lines, loop_data, loop_lines, replay_da
 from bench.work import WorkNotDone
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
-QUICK_LOOP = LoopSettings(
-    blocks=2, programs=4, examples=4, steps=20, cadence=8, core_least=0.0, most_distance=1.0
-)
+QUICK_LOOP = LoopSettings(blocks=2, programs=4, examples=4, steps=20, cadence=8, core_least=0.0, most_distance=1.0)
 COST_PROGRAMS = 200
 QUICK_COST_PROGRAMS = 4
 
@@ -80,14 +78,10 @@ def environment() -> dict[str, Any]:
 
 def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.run", description="Measure, and check the work measured."
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.run", description="Measure, and check the work measured.")
     parser.add_argument("--quick", action="store_true", help="tiny blocks: does it work, not how fast it is")
     parser.add_argument("--only", nargs="+", choices=tuple(SECTIONS), default=tuple(SECTIONS), metavar="NAME")
-    parser.add_argument(
-        "--blocks", type=int, default=LoopSettings().blocks, help="interleaved blocks of each row"
-    )
+    parser.add_argument("--blocks", type=int, default=LoopSettings().blocks, help="interleaved blocks of each row")
     parser.add_argument("--seed", type=int, default=LoopSettings().seed)
     parser.add_argument("--out", type=Path, default=RESULTS, metavar="FILE")
     return parser.parse_args(arguments)
@@ -108,9 +102,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        print(
-            f"bench: --out {options.out}: {error.strerror}; name a file in a writable folder", file=sys.stderr
-        )
+        print(f"bench: --out {options.out}: {error.strerror}; name a file in a writable folder", file=sys.stderr)
         return 2
     return 0
 

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.costs import ACTIONS, PARTS, CostFigures
-from bench.loop import BASELINE, BASELINES, SHARED_CHECKS, SWARM, LoopFigures, Row
+from bench.loop import BASELINE, BASELINES, LEAN, SHARED_CHECKS, LoopFigures, Row
 from bench.replay import BYTES_MOST, SECONDS_MOST, ReplayFigures
 from bench.work import CORE_NAMES
 from zsfuzz.program.ops import OPERATIONS
@@ -56,13 +56,11 @@ def loop_lines(figures: LoopFigures) -> list[str]:
         "programs",
         "core",
         f"x {BASELINE}",
-        f"x {SWARM}",
+        f"x {LEAN}",
     )
     lines += aligned([head, *(_rate_cells(figures, row) for row in figures.rows)])
     lines += ["", "microseconds an effective operation, where they go"]
-    lines += aligned(
-        [("", "generation", "execution", "feedback"), *(_part_cells(row) for row in figures.rows)]
-    )
+    lines += aligned([("", "generation", "execution", "feedback"), *(_part_cells(row) for row in figures.rows)])
     lines += ["", "mix: share of effective operations (* counts for the published mix)"]
     lines += aligned(
         [
@@ -74,10 +72,7 @@ def loop_lines(figures: LoopFigures) -> list[str]:
     names = (*SHARED_CHECKS, "invariants")
     lines += aligned(
         [("", *(row.name for row in figures.rows))]
-        + [
-            (name, *(f"{row.checks[name] * 1000 / row.operations:,.1f}" for row in figures.rows))
-            for name in names
-        ]
+        + [(name, *(f"{row.checks[name] * 1000 / row.operations:,.1f}" for row in figures.rows)) for name in names]
     )
     return lines
 
@@ -107,8 +102,7 @@ def parts_of(row: Row) -> dict[str, float]:
         execution = row.recount_seconds / row.operations * 1e6
         return {"generation": 1e6 / row.rate - execution, "execution": execution, "feedback": 0.0}
     return {
-        part: statistics.median(getattr(block, f"{part}_seconds") / block.operations for block in row.blocks)
-        * 1e6
+        part: statistics.median(getattr(block, f"{part}_seconds") / block.operations for block in row.blocks) * 1e6
         for part in ("generation", "execution", "feedback")
     }
 
@@ -180,16 +174,14 @@ def loop_data(figures: LoopFigures) -> dict[str, Any]:
     """The loop benchmark for results.json."""
     return {
         "settings": asdict(figures.settings),
-        "baseline_weights": dict(figures.weights),
+        "baseline_weights": {name: dict(weights) for name, weights in figures.weights.items()},
         "rows": {row.name: _row_data(row) for row in figures.rows},
         "ratios": {
-            row.name: {name: round(figures.ratio(row.name, name), 2) for name in BASELINES}
-            for row in figures.fuzzing
+            row.name: {name: round(figures.ratio(row.name, name), 2) for name in BASELINES} for row in figures.fuzzing
         },
         "mix_distances": {
-            row.name: round(row.mix.distance(figures.row(BASELINE).mix), 4)
-            for row in figures.rows
-            if row.name != BASELINE
+            row.name: {name: round(row.mix.distance(figures.row(name).mix), 4) for name in BASELINES}
+            for row in figures.fuzzing
         },
         "wanted_ratio": RATIO_LEAST,
     }
@@ -236,9 +228,7 @@ def cost_data(figures: CostFigures) -> dict[str, Any]:
             side: {action: round(each.microseconds, 1) for action, each in spent.items() if each.calls}
             for side, spent in figures.actions.items()
         },
-        "calls": {
-            action: each.calls for action, each in next(iter(figures.actions.values())).items() if each.calls
-        },
+        "calls": {action: each.calls for action, each in next(iter(figures.actions.values())).items() if each.calls},
         "microseconds_per_operation": {
             name: round(figures.parts[name].seconds / figures.operations * 1e6, 1) for name in PARTS
         },

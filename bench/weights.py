@@ -12,12 +12,13 @@ times by what came out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from bench.work import Mix
 
-NAMES = 128  # all rules together, at the start
-MOST = 96  # of one rule
+NAMES = 96
+"""All rules together, about. Hypothesis looks through the names, so more of them would slow it down."""
+
 ROUNDS = 4
 _DAMPED = 0.7  # a round is a sample: half a step too far is worse than half a step too short
 
@@ -30,16 +31,20 @@ def fitted_weights(wanted: Mix, kinds: Iterable[str], measure: Callable[[Weights
 
     measure: runs the baseline with weights and returns its mix; called ROUNDS times.
     """
-    weights = {kind: _clamped(wanted.share(kind) * NAMES) for kind in kinds}
+    exact = {kind: wanted.share(kind) for kind in kinds}
+    weights = _whole(exact)
     for _ in range(ROUNDS):
-        found = measure(tuple(weights.items()))
-        for kind, weight in weights.items():
-            if found.share(kind):
-                weights[kind] = _clamped(weight * (wanted.share(kind) / found.share(kind)) ** _DAMPED)
-            elif wanted.share(kind):
-                weights[kind] = _clamped(weight * 2)
-    return tuple(weights.items())
+        found = measure(weights)
+        for kind, weight in weights:
+            if wanted.share(kind) and found.share(kind):
+                exact[kind] = weight * (wanted.share(kind) / found.share(kind)) ** _DAMPED
+            else:
+                exact[kind] = weight * (2 if wanted.share(kind) else 1)
+        weights = _whole(exact)
+    return weights
 
 
-def _clamped(weight: float) -> int:
-    return min(MOST, max(1, round(weight)))
+def _whole(exact: Mapping[str, float]) -> Weights:
+    """Return whole weights, NAMES of them or a few more."""
+    total = sum(exact.values())
+    return tuple((kind, max(1, round(weight / total * NAMES))) for kind, weight in exact.items())

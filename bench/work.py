@@ -89,13 +89,17 @@ def check_result(result: RunResult, what: str) -> None:
     must(bool(result.parted) or checks["full"] > 0, f"{what}: a run ended without a full comparison")
 
 
-def check_mixes(fuzz: Mix, baseline: Mix, what: str, core_least: float, most_distance: float) -> None:
-    """Errors: WorkNotDone when a mix is not the published one, or the two are not comparable."""
-    for name, mix in ((what, fuzz), ("hypothesis", baseline)):
+def check_mixes(mixes: Mapping[str, Mix], core_least: float, most_distance: float) -> None:
+    """Errors: WorkNotDone when one of two mixes is not the published one, or they are not comparable.
+
+    core_least: share of the published mix's kinds. most_distance: see Mix.distance().
+    """
+    for name, mix in mixes.items():
         share = mix.core_share
         must(share >= core_least, f"{name}: core operations are {share:.1%}, below the published mix")
-    distance = fuzz.distance(baseline)
+    one, other = mixes.values()
+    distance = one.distance(other)
     must(
         distance <= most_distance,
-        f"{what} against hypothesis: the mixes differ by {distance:.1%}, more than {most_distance:.0%}",
+        f"{' and '.join(mixes)}: the mixes differ by {distance:.1%}, more than {most_distance:.0%}",
     )

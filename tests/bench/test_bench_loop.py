@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiv
 
 def test_every_row_has_its_blocks_mix_and_checks() -> None:
     figures = measure_loop(TINY)
-    assert [row.name for row in figures.rows] == ["hypothesis", "hypothesis-swarm", "random", "coverage"]
+    assert [row.name for row in figures.rows] == ["hypothesis", "hypothesis-lean", "random", "coverage"]
     for row in figures.rows:
         assert len(row.blocks) == TINY.blocks
         assert row.mix.total == row.operations > 0
@@ -73,7 +73,7 @@ def test_the_weights_are_fitted_to_what_comes_out() -> None:
         return Mix({"Malloc": asked["Malloc"] * 2, "Free": asked["Free"]})
 
     weights = dict(fitted_weights(wanted, ("Malloc", "Free", "Trim"), measure))
-    assert weights["Free"] == pytest.approx(2 * weights["Malloc"], abs=2)
+    assert weights["Free"] == pytest.approx(2 * weights["Malloc"], rel=0.1)
     assert weights["Trim"] == 1
 
 
@@ -91,9 +91,7 @@ def test_the_baseline_runs_under_the_headers_it_is_given() -> None:
     session.prepare([header])
     run_baseline(session, 2, 12, random_seed=3)
     assert {program.header for program in session.programs} == {header}
-    assert (
-        sum(len(program.steps) for program in session.programs) == session.effective.total() + session.no_ops
-    )
+    assert sum(len(program.steps) for program in session.programs) == session.effective.total() + session.no_ops
 
 
 def counted_but_not_done(self: AllocatorMachine, operation: ops.Operation) -> None:
@@ -152,6 +150,4 @@ def test_a_finding_is_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     program = Program(Header("small"), (*steps, *moves, *(ops.Free(slot) for slot in range(8))))
     monkeypatch.setattr(RandomEngine, "next_program", lambda _: program)
     with pytest.raises(WorkNotDone, match="random: a finding stopped a run"):
-        measure_loop(
-            LoopSettings(blocks=1, programs=2, examples=2, steps=8, candidate="candidate-literal:H05")
-        )
+        measure_loop(LoopSettings(blocks=1, programs=2, examples=2, steps=8, candidate="candidate-literal:H05"))

@@ -49,9 +49,7 @@ def test_work_not_done_leaves_no_file(
     assert capsys.readouterr().err == "bench: costs: no effective operation\n"
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--quick", "--only", "costs", "--out", str(tmp_path / "none" / "results.json")]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1

@@ -55,16 +55,16 @@ def test_a_mix_is_in_the_order_of_the_union() -> None:
 def test_a_mix_below_the_published_one_is_refused_on_either_side() -> None:
     low = Mix({"Malloc": 80, "Migrate": 20})
     with pytest.raises(WorkNotDone, match=r"random: core operations are 20\.0%"):
-        check_mixes(low, PUBLISHED, "random", CORE_SHARE_LEAST, 1.0)
+        check_mixes({"random": low, "hypothesis": PUBLISHED}, CORE_SHARE_LEAST, 1.0)
     with pytest.raises(WorkNotDone, match=r"hypothesis: core operations are 20\.0%"):
-        check_mixes(PUBLISHED, low, "random", CORE_SHARE_LEAST, 1.0)
+        check_mixes({"random": PUBLISHED, "hypothesis": low}, CORE_SHARE_LEAST, 1.0)
 
 
 def test_mixes_too_far_apart_are_refused() -> None:
-    other = Mix({"Malloc": 20, "Free": 40, "Compact": 40})
-    check_mixes(PUBLISHED, other, "random", CORE_SHARE_LEAST, 0.66)
-    with pytest.raises(WorkNotDone, match=r"the mixes differ by 65\.0%, more than 60%"):
-        check_mixes(PUBLISHED, other, "random", CORE_SHARE_LEAST, 0.60)
+    mixes = {"random": PUBLISHED, "hypothesis": Mix({"Malloc": 20, "Free": 40, "Compact": 40})}
+    check_mixes(mixes, CORE_SHARE_LEAST, 0.66)
+    with pytest.raises(WorkNotDone, match=r"random and hypothesis: the mixes differ by 65\.0%, more than 60%"):
+        check_mixes(mixes, CORE_SHARE_LEAST, 0.60)
 
 
 def test_a_run_that_was_done_and_checked_is_accepted() -> None:

@@ -122,12 +122,12 @@ class Execution:
         return role_at_fault(error, parts) or self.sides[self._active].role
 
     def _cause_of(self, violation: Violation) -> Exception:
-        """Return a broken invariant in place of a difference, if there is one: it says which side is wrong.
+        """Return a broken invariant in place of a difference or a lock that is held: it says more.
 
         A state that cannot be looked into any more leaves the difference as it is.
         """
         contract = self.contract
-        if violation.target != "both" or self.judge.parted or contract.mapped is not None:
+        if self.judge.parted or contract.mapped is not None or self._step == len(self.program.steps):
             return violation
         for side in self.sides:
             if side.handles.keys() != contract.objects.keys():

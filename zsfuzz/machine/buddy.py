@@ -89,6 +89,7 @@ class Buddy:
         blocks = -(-self.pages_count // self.pageblock_pages)
         sections = -(-self.pages_count // geometry.section_pages)
         self._heads = slab.core_alloc(2 * self.max_order * MIGRATE_TYPES * 2)
+        self._heads_word = memory.word_index(self._heads)
         self._vmstat = memory.word_index(slab.core_alloc(2 * NR_VM_ZONE_STAT_ITEMS))
         self._block_type = memory.word_index(slab.core_alloc(blocks))
         self._block_skip = memory.word_index(slab.core_alloc(blocks))
@@ -217,10 +218,10 @@ class Buddy:
 
     def _add_to_free_list(self, zone: int, pfn: int, order: int, migratetype: int) -> None:
         words, index = self._words, self._memory.word_index
-        page = self._page_word(pfn)
+        page = self._memmap_word + (pfn << 3)
         node = VMEMMAP_START + pfn * STRUCT_PAGE_SIZE + 8
-        head = self._head(zone, order, migratetype)
-        head_word = index(head)
+        number = (zone * self.max_order + order) * MIGRATE_TYPES + migratetype
+        head, head_word = self._heads + number * 16, self._heads_word + number * 2
         first = words[head_word]
         words[index(first) + 1] = node
         words[page + _LRU], words[page + _LRU_PREV] = first, head
@@ -230,7 +231,7 @@ class Buddy:
 
     def _del_from_free_list(self, pfn: int) -> None:
         words, index = self._words, self._memory.word_index
-        page = self._page_word(pfn)
+        page = self._memmap_word + (pfn << 3)
         after, before = words[page + _LRU], words[page + _LRU_PREV]
         words[index(before)] = after
         words[index(after) + 1] = before
@@ -240,9 +241,9 @@ class Buddy:
 
     def _first_free(self, zone: int, order: int, migratetype: int) -> int:
         """Return the pfn of the first free block of a list, -1 if it is empty."""
-        head = self._head(zone, order, migratetype)
-        first = self._words[self._memory.word_index(head)]
-        return -1 if first == head else (first - VMEMMAP_START) // STRUCT_PAGE_SIZE
+        number = (zone * self.max_order + order) * MIGRATE_TYPES + migratetype
+        first = self._words[self._heads_word + number * 2]
+        return -1 if first == self._heads + number * 16 else (first - VMEMMAP_START) // STRUCT_PAGE_SIZE
 
     def free_blocks(self, zone: int, order: int, migratetype: int) -> list[int]:
         """Return the pfns of a free list in its order."""

@@ -269,7 +269,7 @@ class Kernel:
         self.test_bit = memory.test_bit
         self.read_bytes, self.memcpy = memory.read_bytes, memory.memcpy
         self.write_bytes, self.memset = memory.write_bytes, memory.memset
-        self.store = self._filtered(memory.store)
+        self.store = memory.store if page_words is None else memory.filtered_store(self._check_page_word)
         self.write_once = self.store_release = self.store
         self.store32 = self._filtered(memory.store32)
         self.atomic_add = self._filtered_value(memory.atomic_add)

@@ -82,7 +82,6 @@ class Memory:
         self.memmap_bytes = frames_count * STRUCT_PAGE_SIZE
         self.shadowed_words = (self.frame_bytes + heap_bytes) >> 3
         self.memmap_word = self.shadowed_words
-        self._low_words = self.frame_bytes >> 3 if heap_above else self.shadowed_words
         self.arena = bytearray(self.frame_bytes + heap_bytes + self.memmap_bytes)
         self.shadow = bytearray(self.shadowed_words)
         self.words = memoryview(self.arena).cast("Q")
@@ -142,6 +141,11 @@ class Memory:
         start = self.memmap_word + (offset >> 3)
         return self.words[start :: STRUCT_PAGE_SIZE >> 3].tolist()
 
+    def memmap(self) -> bytes:
+        """Return the bytes of all struct pages."""
+        start = self.memmap_word << 3
+        return bytes(self.arena[start : start + self.memmap_bytes])
+
     # -- frames
 
     def poison_all_frames(self) -> None:
@@ -158,6 +162,11 @@ class Memory:
     def frame_is_free(self, pfn: int) -> bool:
         """Return whether a frame is poisoned as free."""
         return self.shadow[pfn << self.page_shift >> 3] == KASAN_FREE_PAGE
+
+    def used_pfns(self) -> list[int]:
+        """Return the pfns of all frames that are not poisoned as free, in order."""
+        codes = self.shadow[: self.frame_bytes >> 3 : self.page_size >> 3]
+        return [pfn for pfn, code in enumerate(codes) if code != KASAN_FREE_PAGE]
 
     def frame_allocated(self, pfn: int) -> None:
         """Make one frame accessible; its bytes count as not yet written."""
@@ -221,6 +230,7 @@ class Memory:
 
     def _bind(self) -> None:
         self.load, self.store = self._word_accessors()
+        self.lock_index, self.pair_index, self.fresh_pair_index = self._index_finders()
         self.load32, self.store32, self.load8 = self._half_accessors()
         load, store = self.load, self.store
         load32, store32 = self.load32, self.store32
@@ -297,6 +307,24 @@ class Memory:
 
         return load, store
 
+    def filtered_store(self, check: Callable[[int], None]) -> Callable[[int, int], None]:
+        """Return a store() that has every address above the direct map checked first."""
+        words, shadow, bad, plain = self.words, self.shadow, self.bad_access, self.store
+        limit = self.frame_bytes >> 3 if self.heap_above else self.shadowed_words
+
+        def store(address: int, value: int) -> None:
+            if address >= VMEMMAP_START:
+                check(address)
+                plain(address, value)
+                return
+            index = (address - PAGE_OFFSET) >> 3
+            if not 0 <= index < limit or shadow[index] > 1:
+                bad(address, "write")
+            shadow[index] = 0
+            words[index] = value
+
+        return store
+
     def _half_accessors(
         self,
     ) -> tuple[Callable[[int], int], Callable[[int, int], None], Callable[[int], int]]:
@@ -339,50 +367,57 @@ class Memory:
 
         return load32, store32, load8
 
+    def _index_finders(self) -> tuple[Callable[[int], int], Callable[[int], int], Callable[[int], int]]:
+        """Return lock_index, pair_index and fresh_pair_index.
+
+        They find a word, or two neighbouring ones as in a list_head, check them once, and return the index in
+        `words`, for primitives that then work on `words` where they lie.
+        """
+        shadow, bad, far = self.shadow, self.bad_access, self._far_word
+        memmap_word, memmap_bytes = self.memmap_word, self.memmap_bytes
+        limit = self.frame_bytes >> 3 if self.heap_above else self.shadowed_words
+
+        def lock_index(address: int) -> int:
+            if address < VMEMMAP_START:
+                index = (address - PAGE_OFFSET) >> 3
+                if not 0 <= index < limit:
+                    bad(address, "read")
+            elif address - VMEMMAP_START < memmap_bytes:
+                return memmap_word + ((address - VMEMMAP_START) >> 3)
+            else:
+                index = far(address, "read")
+            if shadow[index]:
+                bad(address, "read")
+            return index
+
+        def pair_index(address: int) -> int:
+            index = lock_index(address)
+            if index < memmap_word and shadow[index + 1]:
+                bad(address + 8, "read")
+            return index
+
+        def fresh_pair_index(address: int) -> int:
+            if address < VMEMMAP_START:
+                index = (address - PAGE_OFFSET) >> 3
+                if not 0 <= index < limit - 1:
+                    bad(address, "write")
+            elif address - VMEMMAP_START < memmap_bytes:
+                return memmap_word + ((address - VMEMMAP_START) >> 3)
+            else:
+                index = far(address, "write")
+            if shadow[index] > 1 or shadow[index + 1] > 1:
+                bad(address if shadow[index] > 1 else address + 8, "write")
+            shadow[index] = shadow[index + 1] = 0
+            return index
+
+        return lock_index, pair_index, fresh_pair_index
+
     def _far_word(self, address: int, verb: str) -> int:
         """Return the word index of an address above the memmap: the heap under heap_above, else wild."""
         offset = address - self.heap_base
         if not self.heap_above or not 0 <= offset < self.heap_bytes:
             self.bad_access(address, verb)
         return (self.frame_bytes + offset) >> 3
-
-    def pair_index(self, address: int) -> int:
-        """Return the index in `words` of two neighbouring words that may be read, as a list_head is.
-
-        Errors: Report as load() would raise it. For primitives that then work on `words` at once.
-        """
-        index = self._checked_index(address, "read")
-        if index < self.memmap_word and (self.shadow[index] or self.shadow[index + 1]):
-            self.bad_access(address if self.shadow[index] else address + 8, "read")
-        return index
-
-    def fresh_pair_index(self, address: int) -> int:
-        """Return the index in `words` of two neighbouring words that will be written. Errors: Report."""
-        index = self._checked_index(address, "write")
-        if index < self.memmap_word:
-            shadow = self.shadow
-            if shadow[index] > UNINIT or shadow[index + 1] > UNINIT:
-                self.bad_access(address if shadow[index] > UNINIT else address + 8, "write")
-            shadow[index] = shadow[index + 1] = 0
-        return index
-
-    def lock_index(self, address: int) -> int:
-        """Return the index in `words` of one word that may be read and written. Errors: Report."""
-        index = self._checked_index(address, "read")
-        if index < self.memmap_word and self.shadow[index]:
-            self.bad_access(address, "read")
-        return index
-
-    def _checked_index(self, address: int, verb: str) -> int:
-        if address < VMEMMAP_START:
-            index = (address - PAGE_OFFSET) >> 3
-            if not 0 <= index < self._low_words - 1:
-                self.bad_access(address, verb)
-            return index
-        offset = address - VMEMMAP_START
-        if offset < self.memmap_bytes:
-            return self.memmap_word + (offset >> 3)
-        return self._far_word(address, verb)
 
     # -- whole arena
 

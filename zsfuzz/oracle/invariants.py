@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from zsfuzz.machine.layout import NR_ZSPAGES, PAGE_OFFSET, PG_FLAGS, STRUCT_PAGE_SIZE, VMEMMAP_START, PG_isolated
 from zsfuzz.oracle.judge import Violation
-from zsfuzz.policy.size_class import NR_ZS_FULLNESS, OBJ_ALLOCATED_TAG, get_fullness_group
+from zsfuzz.policy.size_class import NR_ZS_FULLNESS, OBJ_ALLOCATED_TAG, ZS_HANDLE_SIZE, get_fullness_group
 from zsfuzz.target.protocol import ClassRow, ZspageView
 
 if TYPE_CHECKING:
-    from zsfuzz.oracle.view import ContractView, SideView
+    from zsfuzz.oracle.view import ContentView, ContractView, SideView
     from zsfuzz.policy.size_class import SizeClass
 
 
@@ -45,6 +45,7 @@ class Inspection:
         self._listed: dict[int, list[tuple[int, int, int]]] = {}
         self._views: dict[int, ZspageView] = {}
         self._pool_of: dict[int, int] = {}
+        self._places: list[tuple[int, ZspageView, ContentView]] = []
         self._collect()
 
     def check(self) -> int:
@@ -75,17 +76,43 @@ class Inspection:
 
     def _collect(self) -> None:
         target = self._target
+        for slot, handle in self._side.handles.items():
+            self._follow(handle, self._contract.objects[slot])
         for number, pool in self._side.pools.items():
             for index in self._rows[number]:
                 for group in range(NR_ZS_FULLNESS):
                     for zspage in target.fullness_list(pool, index, group):
                         self._listed.setdefault(zspage, []).append((number, index, group))
                         self._add(zspage, number)
-        for slot, handle in self._side.handles.items():
-            self._add(target.zspage_of(handle), self._contract.objects[slot].pool)
         for page in self._side.pages.values():
             if zspage := target.page_owner(page):
                 self._views.setdefault(zspage, target.zspage_view(zspage))
+
+    def _follow(self, handle: int, content: ContentView) -> None:
+        """Follow handle -> place -> zspage -> header (I1, I11), before anything behind it is believed."""
+        wanted, buddy = self._machine.geometry.size_classes.class_for(content.size + ZS_HANDLE_SIZE), self._machine.buddy
+        whose = "placement of a huge object" if wanted.huge else "placement"
+        placement = self._target.placement(handle)
+        pfn, index = placement >> 32, placement & 0xFFFFFFFF
+        owned = pfn < buddy.pages_count and self._target.page_owner(buddy.pfn_to_page(pfn)) != 0
+        self._must(owned, "I1 handle leads astray", whose, f"no zspage has pfn {pfn}")
+        zspage = self._target.zspage_of(handle)
+        self._add(zspage, content.pool)
+        view = self._views[zspage]
+        size_class = self._class_of(view)
+        self._must(index < size_class.objs_per_zspage, "I1 handle leads astray", whose, f"object {index}")
+        page = view.pages[min(index * size_class.size_bytes // self._machine.page_size, len(view.pages) - 1)]
+        self._must(buddy.page_to_pfn(page) == pfn, "I1 handle leads astray", whose, buddy.page_to_pfn(page), pfn)
+        header = self._target.object_header(zspage, index)
+        self._must(header == handle | OBJ_ALLOCATED_TAG, "I1 header is not the handle", "header", hex(header))
+        self._must(view.class_index == wanted.index, "I11 wrong size class", "class", view.class_index, wanted.index)
+        self._places.append((placement, view, content))
+
+    def _class_of(self, view: ZspageView) -> SizeClass:
+        size_class = self._classes.get(view.class_index)
+        if size_class is None:
+            self._fail("I1 class", "class", f"no size class has index {view.class_index}")
+        return size_class
 
     def _add(self, zspage: int, pool: int) -> None:
         if zspage not in self._views:
@@ -99,9 +126,7 @@ class Inspection:
         seen: dict[int, int] = {}
         page_mapping, movable = self._side.d.page_mapping, "no_compaction" not in self._machine.switches
         for zspage, view in self._views.items():
-            size_class = self._classes.get(view.class_index)
-            if size_class is None:
-                self._fail("I1 class", "class", f"no size class has index {view.class_index}")
+            size_class = self._class_of(view)
             self._check_shape(view, size_class)
             self._check_lists(zspage, view, size_class)
             self._check_free_list(view, size_class)
@@ -110,10 +135,8 @@ class Inspection:
                 seen[page] = zspage
                 self._must(self._target.page_owner(page) == zspage, "I9 stale head", "owner", hex(page))
                 self._must(not movable or page_mapping(page) != 0, "I10 page lost its mapping", "mapping", hex(page))
-        is_free, owner = self._machine.memory.frame_is_free, self._target.page_owner
-        for pfn in range(self._machine.buddy.pages_count):
-            if is_free(pfn):
-                continue
+        owner = self._target.page_owner
+        for pfn in self._machine.memory.used_pfns():
             page = VMEMMAP_START + pfn * STRUCT_PAGE_SIZE
             if page in seen or self._is_withheld(page):
                 continue
@@ -172,27 +195,13 @@ class Inspection:
     # -- I1, I2, I11
 
     def _check_objects(self) -> None:
-        taken: dict[int, int] = {}
+        taken: dict[int, None] = {}
         used: dict[tuple[int, int], int] = {}
-        for slot, handle in self._side.handles.items():
-            content = self._contract.objects[slot]
-            placement = self._target.placement(handle)
+        for placement, view, content in self._places:
             self._must(placement not in taken, "I1 two handles, one object", "placement", placement >> 32)
-            taken[placement] = slot
-            zspage = self._target.zspage_of(handle)
-            view = self._views[zspage]
-            size_class = self._classes[view.class_index]
+            taken[placement] = None
             index = placement & 0xFFFFFFFF
-            self._must(index < size_class.objs_per_zspage, "I1 object index", "index", index)
-            page = view.pages[min(index * size_class.size_bytes // self._machine.page_size, len(view.pages) - 1)]
-            pfn = self._machine.buddy.page_to_pfn(page)
-            whose = "placement of a huge object" if size_class.huge else "placement"
-            self._must(pfn == placement >> 32, "I1 handle names another page", whose, pfn, placement >> 32)
-            header = self._target.object_header(zspage, index)
-            self._must(header == handle | OBJ_ALLOCATED_TAG, "I1 header is not the handle", "header", hex(header))
             self._must(index not in view.free_indices, "I4 live object on the free list", "free list", index)
-            room = size_class.size_bytes - (0 if size_class.huge else 8)
-            self._must(content.size <= room, "I11 slot too small", "size", content.size, room)
             key = (content.pool, view.class_index)
             used[key] = used.get(key, 0) + 1
         self._check_used(used)

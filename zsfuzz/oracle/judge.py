@@ -78,7 +78,22 @@ class Judge:
             self.place_diverged("malloc", reference[1], candidate[1])
         if name in PAGE_VIEWS and len(reference) == len(candidate):
             self.page_views(name, arguments[1], reference, candidate)
-        self.diverged("outcome", (name,), outcome_change(name, reference, candidate), reference, candidate)
+        change = outcome_change(name, reference, candidate)
+        if name == "compact_zone":
+            change += self._of_whom(reference[3::2], candidate[3::2])
+        self.diverged("outcome", (name,), change, reference, candidate)
+
+    def _of_whom(self, reference: Sequence[int], candidate: Sequence[int]) -> str:
+        """Return what is special about the first page that one side moved and the other did not, "" for nothing.
+
+        reference, candidate: the pfns they moved.
+        """
+        for side, moved, moved_there in ((self.candidate, candidate, reference), (self.reference, reference, candidate)):
+            for pfn in moved_there:
+                zspage = side.target.page_owner(side.machine.buddy.pfn_to_page(pfn)) if pfn not in moved else 0
+                if zspage:
+                    return "" if side.target.zspage_view(zspage).inuse else " of an empty zspage"
+        return ""
 
     def page_views(self, name: str, start: int, reference: Sequence[int], candidate: Sequence[int]) -> None:
         """Raise for the first pfn that a scanner of single pages sees differently without a reason.

@@ -13,7 +13,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zsfuzz.machine.layout import MIGRATE_TYPES, NR_VM_ZONE_STAT_ITEMS, STRUCT_PAGE_SIZE, VMSTAT_NAMES, ZONE_NAMES
+from zsfuzz.machine.layout import (
+    MIGRATE_TYPES,
+    NR_VM_ZONE_STAT_ITEMS,
+    PG_COMPOUND_HEAD,
+    STRUCT_PAGE_SIZE,
+    VMSTAT_NAMES,
+    ZONE_NAMES,
+)
 from zsfuzz.machine.scanners.kpage import kpagecount, kpageflags
 from zsfuzz.oracle.signature import counter_change, direction
 from zsfuzz.policy.size_class import NR_ZS_FULLNESS
@@ -22,6 +29,10 @@ from zsfuzz.target.protocol import ZS_MM_RO
 if TYPE_CHECKING:
     from zsfuzz.oracle.judge import Judge
     from zsfuzz.oracle.view import SideView
+
+
+_PAGES_AT_ONCE = 16
+_LOW_BIT = bytes(value & 1 for value in range(256))
 
 
 def compare_counters(judge: Judge) -> None:
@@ -131,15 +142,16 @@ def _compare_free_lists(judge: Judge) -> None:
 
 def _compare_page_views(judge: Judge) -> None:
     """Compare what scanners read of each pfn. Equal struct pages that are no tails look equal by construction."""
-    left, right = judge.reference.machine, judge.candidate.machine
-    start = left.memory.shadowed_words << 3
-    right_start = right.memory.shadowed_words << 3
-    one, other = left.memory.arena, right.memory.arena
-    for pfn in range(left.buddy.pages_count):
-        at = pfn * STRUCT_PAGE_SIZE
-        mine = one[start + at : start + at + STRUCT_PAGE_SIZE]
-        if mine != other[right_start + at : right_start + at + STRUCT_PAGE_SIZE] or mine[8] & 1:
-            _compare_page_view(judge, pfn)
+    sides = (judge.reference, judge.candidate)
+    reference, candidate = (side.machine.memory.memmap() for side in sides)
+    step = STRUCT_PAGE_SIZE * _PAGES_AT_ONCE
+    for start in range(0, len(reference), step):
+        tails = any(reference[start + PG_COMPOUND_HEAD : start + step : STRUCT_PAGE_SIZE].translate(_LOW_BIT))
+        if tails or reference[start : start + step] != candidate[start : start + step]:
+            for at in range(start, min(start + step, len(reference)), STRUCT_PAGE_SIZE):
+                end = at + STRUCT_PAGE_SIZE
+                if reference[at:end] != candidate[at:end] or reference[at + PG_COMPOUND_HEAD] & 1:
+                    _compare_page_view(judge, at // STRUCT_PAGE_SIZE)
 
 
 def _compare_page_view(judge: Judge, pfn: int) -> None:

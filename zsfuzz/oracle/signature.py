@@ -15,9 +15,11 @@ One bug has to look the same whichever program meets it, and two bugs different.
 2. Where something goes wrong inside a model or the core, where is that function. Which operation led there is chance.
 3. Where a state is found wrong after an operation, where is the family of that operation: a page that moved may have
    been moved by a migration, by compaction or by memory hotplug.
-4. Where one function finds what another left behind (a dirty page at free, a cursor that jumped), where is empty.
+4. Where one function finds what another left behind (a dirty page at free, a lock that nobody will release, a cursor
+   that was told how far to jump), where is empty.
 5. An access through a wrong pointer is one thing, whatever happens to lie at the other end of it.
-6. Outcomes that differ are told apart by who did less, not by how much.
+6. Outcomes that differ are told apart by who did less, not by how much; and by what it was that was not done: a page
+   may not have been isolated, or have been isolated and not moved.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ _OUTCOME_FAMILY: Final = {
     "migrate": "isolation",
     "contig": "isolation",
     "offline": "isolation",
+    "poison": "isolation",
     "do_migrate_range": "isolation",
     "compact_zone": "compaction",
     "isolate_migratepages_block": "compaction",
@@ -85,7 +88,15 @@ _ACCESSES: Final = frozenset(
 )
 """What a wrong pointer may hit."""
 
-_FOUND_LATER: Final = ("I6 bad page", "I8 scanner", "I9 head overwritten", "I10 isolated page freed", "wrong answer")
+_FOUND_LATER: Final = (
+    "I6 bad page",
+    "I8 scanner",
+    "I9 head overwritten",
+    "I10 isolated page freed",
+    "wrong answer",
+    "deadlock",
+    "self-deadlock",
+)
 """Beginnings of rules that somebody notices who did nothing wrong himself."""
 
 
@@ -127,31 +138,32 @@ def without_zone(name: str) -> str:
 
 
 def outcome_change(action: str, reference: object, candidate: object) -> str:
-    """Return in which way two outcomes of one action differ: who did less, who failed, or "result"."""
+    """Return in which way two outcomes of one action differ: "candidate isolates less", or "result"."""
     done, done_too = _done(action, reference), _done(action, candidate)
-    if done is None or done_too is None:
-        return "result"
-    if done == done_too:
-        return "other pages"
-    return f"{'candidate' if done_too < done else 'reference'} less"
+    for (deed, amount), (_, amount_too) in zip(done, done_too, strict=False):
+        if amount != amount_too:
+            return f"{'candidate' if amount_too < amount else 'reference'} {deed} less"
+    return "result"
 
 
-def _done(action: str, outcome: object) -> tuple[int, ...] | None:
-    """Return how much an action did, to be compared; None where no more and no less can be told."""
+def _done(action: str, outcome: object) -> tuple[tuple[str, int], ...]:
+    """Return how much of what an action did, what comes first first; nothing where more and less mean nothing."""
     match action, outcome:
-        case "isolate" | "contig" | "poison" | "putback", int(result):
-            return (int(result == 0),)
-        case "offline" | "online", tuple():
-            return (outcome.count(0),)
+        case "isolate" | "contig" | "poison", int(result):
+            return (("isolates", int(result == 0)),)
+        case "offline", tuple():
+            return (("isolates", outcome.count(0)),)
         case "migrate", (int(failed), int(refused)):
-            return -refused, -failed
-        case "compact_zone", (_, int(stayed), *moved):
-            return stayed + len(moved) // 2, len(moved)
+            return ("isolates", -refused), ("moves", -failed)
+        case "compact_zone", (_, int(isolated), int(), *moved):
+            return ("isolates", isolated), ("moves", len(moved))
         case "isolate_migratepages_block" | "do_migrate_range", tuple():
-            return (len(outcome),)
-        case _, int():
-            return (outcome,)
+            return (("isolates", len(outcome)),)
         case "malloc", tuple():
-            return (1,)
+            return (("allocates", 1),)
+        case "malloc", int():
+            return (("allocates", 0),)
+        case _, int():
+            return (("does", outcome),)
         case _:
-            return None
+            return ()

@@ -57,7 +57,7 @@ _NO_STEPS = (ops.Malloc(SLOTS - 1, 1),)  # of a program that asks for the heap o
 class Session:
     """What all examples of a block share: the pairs of machines, and the count of what was done."""
 
-    def __init__(self, reference: str, candidate: str, cadence: int, *, own_names: bool = True) -> None:
+    def __init__(self, reference: str, candidate: str, cadence: int, *, own_names: bool = False) -> None:
         """own_names: see machine_class()."""
         self.cadence = cadence
         self.own_names = own_names
@@ -74,12 +74,6 @@ class Session:
         self.checks: Counter[str] = Counter()
         self.no_ops = 0
 
-    def prepare(self, headers: Sequence[Header]) -> None:
-        """Set the headers that examples draw from, and make their machines."""
-        self.headers = tuple(headers)
-        for header in self.headers:
-            self.pair(header)
-
     def pair(self, header: Header) -> tuple[Side, Side]:
         """Return two sides in the state after boot."""
         config = machine_config(Program(header, _NO_STEPS))
@@ -92,8 +86,9 @@ class Session:
             side.reset()
         return pair
 
-    def fit(self, wanted: Mix, examples: int, steps: int, random_seed: int) -> None:
-        """Weigh the rules so that the mix comes near the wanted one. A side effect: everything is warm."""
+    def fit(self, wanted: Mix, headers: Sequence[Header], examples: int, steps: int, random_seed: int) -> None:
+        """Set the headers that examples draw from, and weigh the rules so that the mix comes near the wanted one."""
+        self.headers = tuple(headers)
         seeds = count(random_seed)
 
         def measure(weights: Weights) -> Mix:
@@ -104,6 +99,10 @@ class Session:
 
         self.weights = fitted_weights(wanted, tuple(_RULES), measure)
         self.clear()
+
+    def take_over(self, other: Session) -> None:
+        """Use the headers and weights that were fitted for another session."""
+        self.headers, self.weights = other.headers, other.weights
 
     def ended(self, header: Header, steps: list[ops.Operation], execution: Execution) -> None:
         """Take in a program that was finished."""

@@ -60,13 +60,14 @@ class ReplayFigures:
         return self.import_seconds + self.replay_seconds
 
 
-def replay_here(path: Path, reference: str, candidate: str) -> ReplayFigures:
-    """Import and replay in this process."""
+def replay_here(path: Path, reference: str, candidate: str, cadence: int) -> ReplayFigures:
+    """Import and replay in this process. cadence: 0 for what `zsfuzz replay` would choose."""
     began = perf_counter()
     imported = import_trace_file(path)
     import_seconds = perf_counter() - began
     (program,) = imported.programs
-    runner, counter, cadence = Runner(reference, candidate), KindCounter(), careful_cadence(program)
+    runner, counter = Runner(reference, candidate), KindCounter()
+    cadence = cadence or careful_cadence(program)
     began = perf_counter()
     result = runner.run(program, cadence=cadence, observer=counter)
     replay_seconds = perf_counter() - began
@@ -101,9 +102,10 @@ def measure_replay(
     reference: str = "reference",
     candidate: str = "candidate",
     expected: Mapping[str, int] = SWAP_COUNTS,
+    cadence: int = 0,
 ) -> ReplayFigures:
     """Replay in a fresh process and check the work. Errors: WorkNotDone."""
-    command = [sys.executable, "-m", "bench.replay", str(path), reference, candidate]
+    command = [sys.executable, "-m", "bench.replay", str(path), reference, candidate, str(cadence)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     must(ended.returncode == 0, f"replay of {path.name} failed: {ended.stderr.strip().splitlines()[-1:]}")
     data = json.loads(ended.stdout)
@@ -133,9 +135,9 @@ def check_replay(figures: ReplayFigures, expected: Mapping[str, int]) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """FILE REFERENCE CANDIDATE: print the figures as JSON."""
-    path, reference, candidate = arguments
-    print(json.dumps(asdict(replay_here(Path(path), reference, candidate))))
+    """FILE REFERENCE CANDIDATE CADENCE: print the figures as JSON."""
+    path, reference, candidate, cadence = arguments
+    print(json.dumps(asdict(replay_here(Path(path), reference, candidate, int(cadence)))))
 
 
 if __name__ == "__main__":

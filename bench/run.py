@@ -41,7 +41,7 @@ def _loop(arguments: argparse.Namespace) -> Section:
 
 def _replay(arguments: argparse.Namespace) -> Section:
     if arguments.quick:
-        figures = measure_replay(ROOT / EXCERPT, expected=EXCERPT_COUNTS)
+        figures = measure_replay(ROOT / EXCERPT, expected=EXCERPT_COUNTS, cadence=64)
     else:
         figures = measure_replay()
     return replay_lines(figures), replay_data(figures)

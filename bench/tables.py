@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.costs import ACTIONS, PARTS, CostFigures
-from bench.loop import BASELINE, BASELINES, LEAN, SHARED_CHECKS, LoopFigures, Row
+from bench.loop import BASELINE, BASELINES, SHARED_CHECKS, SWARM, LoopFigures, Row
 from bench.replay import BYTES_MOST, SECONDS_MOST, ReplayFigures
 from bench.work import CORE_NAMES
 from zsfuzz.program.ops import OPERATIONS
@@ -56,7 +56,7 @@ def loop_lines(figures: LoopFigures) -> list[str]:
         "programs",
         "core",
         f"x {BASELINE}",
-        f"x {LEAN}",
+        f"x {SWARM}",
     )
     lines += aligned([head, *(_rate_cells(figures, row) for row in figures.rows)])
     lines += ["", "microseconds an effective operation, where they go"]
@@ -174,7 +174,7 @@ def loop_data(figures: LoopFigures) -> dict[str, Any]:
     """The loop benchmark for results.json."""
     return {
         "settings": asdict(figures.settings),
-        "baseline_weights": {name: dict(weights) for name, weights in figures.weights.items()},
+        "baseline_weights": dict(figures.weights),
         "rows": {row.name: _row_data(row) for row in figures.rows},
         "ratios": {
             row.name: {name: round(figures.ratio(row.name, name), 2) for name in BASELINES} for row in figures.fuzzing

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from bench.work import Mix
+from bench.work import CORE_NAMES, Mix
 
 NAMES = 96
 """All rules together, about. Hypothesis looks through the names, so more of them would slow it down."""
@@ -35,11 +35,14 @@ def fitted_weights(wanted: Mix, kinds: Iterable[str], measure: Callable[[Weights
     weights = _whole(exact)
     for _ in range(ROUNDS):
         found = measure(weights)
+        core = wanted.core_share / found.core_share if found.core_share else 1.0
         for kind, weight in weights:
             if wanted.share(kind) and found.share(kind):
                 exact[kind] = weight * (wanted.share(kind) / found.share(kind)) ** _DAMPED
             else:
                 exact[kind] = weight * (2 if wanted.share(kind) else 1)
+            if kind in CORE_NAMES:  # their sum counts most, and a rule without arguments takes from all shares
+                exact[kind] *= core
         weights = _whole(exact)
     return weights
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiv
 
 def test_every_row_has_its_blocks_mix_and_checks() -> None:
     figures = measure_loop(TINY)
-    assert [row.name for row in figures.rows] == ["hypothesis", "hypothesis-lean", "random", "coverage"]
+    assert [row.name for row in figures.rows] == ["hypothesis", "hypothesis-swarm", "random", "coverage"]
     for row in figures.rows:
         assert len(row.blocks) == TINY.blocks
         assert row.mix.total == row.operations > 0
@@ -88,7 +88,7 @@ def test_hypothesis_is_not_held_back() -> None:
 def test_the_baseline_runs_under_the_headers_it_is_given() -> None:
     session = Session("reference", "candidate", cadence=8)
     header = Header("small", switches=("heap_above_memmap",))
-    session.prepare([header])
+    session.headers = (header,)
     run_baseline(session, 2, 12, random_seed=3)
     assert {program.header for program in session.programs} == {header}
     assert sum(len(program.steps) for program in session.programs) == session.effective.total() + session.no_ops

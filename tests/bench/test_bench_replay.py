@@ -35,7 +35,7 @@ DONE = ReplayFigures(
 
 
 def test_the_excerpt_is_replayed_in_a_process_of_its_own() -> None:
-    figures = measure_replay(ROOT / EXCERPT, expected=EXCERPT_COUNTS)
+    figures = measure_replay(ROOT / EXCERPT, expected=EXCERPT_COUNTS, cadence=64)
     assert figures.findings == ()
     assert figures.effective["free"] == EXCERPT_COUNTS["free"]
     assert figures.peak_bytes > 1 << 20

@@ -23,16 +23,16 @@ from zsfuzz.program.program import Header, Program
 Step = ops.Operation
 
 
-def gives(bug: Callable[[], Bug], signature: str) -> Callable[[Program], bool]:
+def gives(bug: Callable[[], Bug], rule: str) -> Callable[[Program], bool]:
     def interesting(program: Program) -> bool:
         findings = run_tiny(program, bug()).findings
-        return bool(findings) and findings[0].signature == signature
+        return bool(findings) and findings[0].rule == rule
 
     return interesting
 
 
-DEAD = gives(lambda: putback_of_the_dead, "bug/dead-putback/putback/")
-OPEN = gives(CombinationLock, "bug/lock-open/putback/")
+DEAD = gives(lambda: putback_of_the_dead, "dead-putback")
+OPEN = gives(CombinationLock, "lock-open")
 
 
 def long_programs(interesting: Callable[[Program], bool], count: int, seed: int) -> list[Program]:
@@ -40,11 +40,13 @@ def long_programs(interesting: Callable[[Program], bool], count: int, seed: int)
     dice = Dice(Random(seed))
     deck = Deck(dice, GenerateSettings())
     found: list[Program] = []
-    while len(found) < count:
+    for _ in range(5000):
         program = generate_program(dice, deck.deal(), 100)
         if interesting(program):
             found.append(program)
-    return found
+        if len(found) == count:
+            return found
+    raise AssertionError(f"only {len(found)} of {count} programs were interesting")
 
 
 def steps_of(result: MinimizeResult) -> list[Step]:

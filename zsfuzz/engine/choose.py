@@ -207,7 +207,7 @@ class Chooser(Picker):
     def contig(self) -> Operation:
         """alloc_contig_range() of a short range."""
         start, end = self.range()
-        if end - start > 16 and self.dice.percent(60):
+        if end - start > 16 and self.dice.percent(85):
             start += self.dice.below(end - start - 15)
             end = start + self.dice.between(1, 16)
         return self.unblock(Contig) or Contig(start, end)

@@ -157,9 +157,9 @@ class Picker:
             start, end = dice.pick(self.profile.ranges)
             start = dice.between(start, end - 1)
             return start, dice.between(start + 1, end)
-        if chance < 96:
+        if chance < 98:
             start = dice.below(limit)
-            return start, min(limit, start + dice.between(1, 32))
+            return start, min(limit, start + 1 + dice.below(8 << dice.below(3)))
         start, end = dice.below(limit + 32), dice.below(limit + 64)
         return (start, end) if start <= end else (end, start)
 

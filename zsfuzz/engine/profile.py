@@ -62,7 +62,7 @@ IDIOM_WEIGHTS: tuple[tuple[str, int], ...] = (
     ("neighbours_then_scan", 5),
     ("failing_malloc", 3),
     ("failing_request", 2),
-    ("poison_free_migrate", 2),
+    ("poison_free_migrate", 3),
     ("offline_online", 2),
     ("contig_over_zspages", 2),
     ("pool_life", 2),
@@ -212,13 +212,14 @@ def _some(dice: Dice, items: tuple[T, ...]) -> tuple[T, ...]:
 def _draw_range(dice: Dice, normal_pages: int, memory_pages: int) -> tuple[int, int]:
     """Return a range inside one zone: all of it, aligned to a pageblock, or any small one.
 
-    Zones are handed out from their low end, so that is where the zspages are.
+    Zones are handed out from their low end, so that is where the zspages are. Most ranges are short: a scan costs
+    by the page, and what two scans of short ranges meet, one of a long range meets too, at twice the price.
     """
     low, high = (0, normal_pages) if dice.percent(60) else (normal_pages, memory_pages)
-    form = dice.below(6)
+    form = dice.below(10)
     if form == 0:
         return low, high
     start = low + min(dice.below(high - low), dice.below(high - low), dice.below(high - low))
     if form == 1:
         start -= start % 16
-    return start, min(high, start + dice.between(2, 32))
+    return start, min(high, start + 1 + dice.below(8 << dice.below(3)))

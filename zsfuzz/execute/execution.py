@@ -122,22 +122,23 @@ class Execution:
         return role_at_fault(error, parts) or self.sides[self._active].role
 
     def _cause_of(self, violation: Violation) -> Exception:
-        """Return a broken invariant in place of a difference or a lock that is held: it says more.
+        """Return what explains a difference: a broken invariant, or a page that only one side isolated.
 
         A state that cannot be looked into any more leaves the difference as it is.
         """
         contract = self.contract
         if self.judge.parted or contract.mapped is not None or self._step == len(self.program.steps):
             return violation
-        for side in self.sides:
-            if side.handles.keys() != contract.objects.keys():
-                continue
-            try:
-                check_invariants(side, contract)
-            except Violation as broken:
-                return broken
-            except Report:
-                return violation
+        try:
+            for side in self.sides:
+                if side.handles.keys() == contract.objects.keys():
+                    check_invariants(side, contract)
+            if violation.kind == "divergence":
+                self.judge.compare_isolations()
+        except Violation as cause:
+            return cause
+        except Report:
+            return violation
         return violation
 
     def result(self, findings: tuple[Finding, ...]) -> RunResult:
@@ -171,6 +172,8 @@ class Execution:
         kind = type(step)
         contract, handlers = self.contract, self._handlers
         self.expected.forget()
+        for side in self.sides:
+            side.isolations.clear()
         if self._is_forbidden(kind):
             outcome: object = _NO_OP
         elif contract.armed and kind in _FAIL_OPERATION:

@@ -63,6 +63,7 @@ class Side:
         self.references: dict[int, tuple[int, int, bool]] = {}
         self._boot_pool = self.pools[0]
         self._boot = self.machine.snapshot()
+        self._boot_lock_order = _copied(self.machine.locks.order)
         self._boot_attributes = self._attributes()
         self.boot_projection = self.drained_projection()
 
@@ -71,6 +72,7 @@ class Side:
     def reset(self) -> None:
         """Return to the state right after boot: pool 0 exists and is empty."""
         self.machine.restore(self._boot)
+        self.machine.locks.order = _copied(self._boot_lock_order)
         self.handles.clear()
         self.pages.clear()
         self.references.clear()
@@ -82,6 +84,11 @@ class Side:
             name: repr(value) if isinstance(value, list | dict | set | bytearray) else value
             for name, value in vars(self.target).items()
         }
+
+    @property
+    def isolations(self) -> list[tuple[int, int]]:
+        """Return (page, result) of every isolate_movable_page() since they were cleared."""
+        return self.core.isolations
 
     def foreign_attribute(self) -> str:
         """Return the name of a target attribute that changed since boot, "" if none did."""
@@ -348,3 +355,7 @@ class Side:
             isolated=self.d.PageIsolated(page),
             refcount=self.d.page_count(page),
         )
+
+
+def _copied(order: dict[str, dict[str, None]]) -> dict[str, dict[str, None]]:
+    return {earlier: dict(later) for earlier, later in order.items()}

@@ -6,8 +6,9 @@ Never: waits. In one lane a lock that is taken cannot be waited for: that is a d
 Next:  page locks, which use hold() and release() too, in zsfuzz/machine/descriptor.py.
 
 Lock classes are names ("class->lock"), as lockdep's keys are. A trylock adds no edge into its class, since
-it cannot wait; what is acquired under it does. The order graph is knowledge about code, not machine state:
-it outlives a restore and is only ever added to.
+it cannot wait; what is acquired under it does. The order graph is knowledge about code, not machine state, and is no
+part of a snapshot. zsfuzz/execute/side.py takes it back to boot all the same: a run must not find what only the runs
+before it can explain.
 """
 
 from __future__ import annotations
@@ -66,12 +67,10 @@ class Locks:
         path = self._path(later, earlier)
         self.order.setdefault(earlier, {})[later] = None
         if path:
-            cycle = " > ".join([*path, later])
+            first = path.index(min(path))  # which edge came last is chance
+            cycle = " > ".join([*path[first:], *path[: first + 1]])
             raise Report(
-                "invariant",
-                "lock order",
-                f"{earlier} > {later}",
-                f"lock order: {earlier} > {later} closes {cycle}",
+                "invariant", "lock order", cycle, f"lock order: {earlier} > {later} closes {cycle}"
             )
 
     def _path(self, start: str, goal: str) -> list[str]:

@@ -448,6 +448,19 @@ class Memory:
         self._touched[:] = saved.touched
 
 
+    def save_heap(self, top: int) -> tuple[bytes, bytes]:
+        """Return a copy of the heap below an address, and of what may be touched there."""
+        start, end = self.frame_bytes, self.frame_bytes + top - self.heap_base
+        return bytes(self.arena[start:end]), bytes(self.shadow[start >> 3 : -(-end // 8)])
+
+    def put_back_heap(self, saved: tuple[bytes, bytes]) -> None:
+        """Put a copy of the heap back."""
+        heap, shadow = saved
+        start = self.frame_bytes
+        self.arena[start : start + len(heap)] = heap
+        self.shadow[start >> 3 : (start >> 3) + len(shadow)] = shadow
+
+
 def doublewords(data: bytes) -> tuple[int, ...]:
     """Return bytes as 64-bit words, for people who look at memory."""
     return struct.unpack(f"<{len(data) // 8}Q", data[: len(data) & ~7])

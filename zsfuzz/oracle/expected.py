@@ -23,6 +23,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from zsfuzz.machine.layout import NR_FREE_PAGES
+from zsfuzz.machine.scanners.kpage import kpageflag_names
+from zsfuzz.oracle.signature import direction
 from zsfuzz.program.ops import Scanner
 
 if TYPE_CHECKING:
@@ -60,12 +62,18 @@ class ExpectedDifferences:
         self._uses["D1" if name == "kpagecount" else "D2"] += 1
         return True
 
-    def wrong_bits(self, judge: Judge, name: str, pfn: int, reference: int, candidate: int) -> int:
-        """Return the bits of two values that are not as predicted; without a prediction those that differ."""
+    def wrong_in_view(self, judge: Judge, name: str, pfn: int, reference: int, candidate: int) -> str:
+        """Return what of two values is not as predicted: names of flags, or the side; what differs if nothing is."""
         predicted = self._predicted(judge, name, pfn, reference)
         if predicted is None:
-            return reference ^ candidate
-        return (reference ^ predicted[0]) | (candidate ^ predicted[1])
+            left, right = 0, reference ^ candidate
+        else:
+            left, right = reference ^ predicted[0], candidate ^ predicted[1]
+        if name == "kpageflags":
+            return kpageflag_names(left | right)
+        if predicted is None:
+            return direction(name, reference, candidate)
+        return "reference" if left else "candidate"
 
     def _predicted(self, judge: Judge, name: str, pfn: int, reference: int) -> tuple[int, int] | None:
         """Return both values of a page that both designs have at the same place of a zspage, None for others."""

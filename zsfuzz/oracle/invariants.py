@@ -76,8 +76,11 @@ class Inspection:
 
     def _collect(self) -> None:
         target = self._target
-        for slot, handle in self._side.handles.items():
-            self._follow(handle, self._contract.objects[slot])
+        objects = [(handle, self._contract.objects[slot]) for slot, handle in self._side.handles.items()]
+        places = [target.placement(handle) for handle, _ in objects]
+        self._check_places_differ(places, objects)
+        for placement, (handle, content) in zip(places, objects, strict=True):
+            self._follow(handle, placement, content)
         for number, pool in self._side.pools.items():
             for index in self._rows[number]:
                 for group in range(NR_ZS_FULLNESS):
@@ -88,11 +91,23 @@ class Inspection:
             if zspage := target.page_owner(page):
                 self._views.setdefault(zspage, target.zspage_view(zspage))
 
-    def _follow(self, handle: int, content: ContentView) -> None:
+    def _check_places_differ(self, places: list[int], objects: list[tuple[int, ContentView]]) -> None:
+        self._facts += 1
+        if len(set(places)) == len(places):
+            return
+        twice = next(place for number, place in enumerate(places) if place in places[:number])
+        wanted = [self._wanted(content) for place, (_, content) in zip(places, objects, strict=True) if place == twice]
+        whose = _placement_of(next((each for each in wanted if each.huge), wanted[0]))
+        self._fail("I1 handle leads astray", whose, "two handles lead to one object")
+
+    def _wanted(self, content: ContentView) -> SizeClass:
+        """Return the size class that an object has to be in."""
+        return self._machine.geometry.size_classes.class_for(content.size + ZS_HANDLE_SIZE)
+
+    def _follow(self, handle: int, placement: int, content: ContentView) -> None:
         """Follow handle -> place -> zspage -> header (I1, I11), before anything behind it is believed."""
-        wanted, buddy = self._machine.geometry.size_classes.class_for(content.size + ZS_HANDLE_SIZE), self._machine.buddy
-        whose = "placement of a huge object" if wanted.huge else "placement"
-        placement = self._target.placement(handle)
+        wanted, buddy = self._wanted(content), self._machine.buddy
+        whose = _placement_of(wanted)
         pfn, index = placement >> 32, placement & 0xFFFFFFFF
         owned = pfn < buddy.pages_count and self._target.page_owner(buddy.pfn_to_page(pfn)) != 0
         self._must(owned, "I1 handle leads astray", whose, f"no zspage has pfn {pfn}")
@@ -104,6 +119,8 @@ class Inspection:
         page = view.pages[min(index * size_class.size_bytes // self._machine.page_size, len(view.pages) - 1)]
         self._must(buddy.page_to_pfn(page) == pfn, "I1 handle leads astray", whose, buddy.page_to_pfn(page), pfn)
         header = self._target.object_header(zspage, index)
+        if header != handle | OBJ_ALLOCATED_TAG and size_class.index != wanted.index:
+            self._fail("I1 handle leads astray", whose, f"pfn {pfn} belongs to another class by now")
         self._must(header == handle | OBJ_ALLOCATED_TAG, "I1 header is not the handle", "header", hex(header))
         self._must(view.class_index == wanted.index, "I11 wrong size class", "class", view.class_index, wanted.index)
         self._places.append((placement, view, content))
@@ -195,11 +212,8 @@ class Inspection:
     # -- I1, I2, I11
 
     def _check_objects(self) -> None:
-        taken: dict[int, None] = {}
         used: dict[tuple[int, int], int] = {}
         for placement, view, content in self._places:
-            self._must(placement not in taken, "I1 two handles, one object", "placement", placement >> 32)
-            taken[placement] = None
             index = placement & 0xFFFFFFFF
             self._must(index not in view.free_indices, "I4 live object on the free list", "free list", index)
             key = (content.pool, view.class_index)
@@ -245,7 +259,7 @@ class Inspection:
         if sum(counted) == sum(by_zone):
             self._must(counted == by_zone, "I7 NR_ZSPAGES", "nr_zspages, between zones", counted, by_zone)
         self._must_be("I7 NR_ZSPAGES", "nr_zspages", sum(counted), sum(by_zone))
-        isolated = self._isolated_pages()
+        isolated, is_isolated = self._isolated_pages(), self._side.d.PageIsolated
         flagged = 0
         for pfn, flags in enumerate(self._machine.memory.page_words(PG_FLAGS)):
             if flags & 1:
@@ -256,6 +270,9 @@ class Inspection:
                     self._fail("I10 isolated flag", "PG_isolated", f"pfn {pfn} is on no list of the core")
         self._facts += 2 * buddy.pages_count
         self._must(flagged == len(isolated), "I10 isolated flag", "PG_isolated", flagged, len(isolated))
+        for view in self._views.values():
+            for page in view.pages:
+                self._must(is_isolated(page) == (page in isolated), "I10 isolated flag", "PG_isolated", hex(page))
 
     def _check_references(self) -> None:
         """I6: one for the owner, one an isolation, one a live scanner reference; a memory error keeps a frame.
@@ -280,3 +297,8 @@ class Inspection:
                 self._must_be("I6 reference count", "_refcount", count, wanted)
                 if head < PAGE_OFFSET:
                     self._fail("I9 stale head", "compound_head", f"head {head:#x} is no kernel address")
+
+
+def _placement_of(size_class: SizeClass) -> str:
+    """Return the name of an object's place; huge objects are found in a way of their own."""
+    return "placement of a huge object" if size_class.huge else "placement"

@@ -9,9 +9,9 @@ Next:  the rules of expected differences in zsfuzz/oracle/expected.py; the proje
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
-from zsfuzz.machine.scanners.kpage import kpageflag_names
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.oracle.signature import direction, outcome_change, without_zone
 from zsfuzz.program.ops import Scanner
@@ -78,22 +78,24 @@ class Judge:
             self.place_diverged("malloc", reference[1], candidate[1])
         if name in PAGE_VIEWS and len(reference) == len(candidate):
             self.page_views(name, arguments[1], reference, candidate)
-        change = outcome_change(name, reference, candidate)
-        if name == "compact_zone":
-            change += self._of_whom(reference[3::2], candidate[3::2])
-        self.diverged("outcome", (name,), change, reference, candidate)
+        self.diverged("outcome", (name,), outcome_change(name, reference, candidate), reference, candidate)
 
-    def _of_whom(self, reference: Sequence[int], candidate: Sequence[int]) -> str:
-        """Return what is special about the first page that one side moved and the other did not, "" for nothing.
-
-        reference, candidate: the pfns they moved.
-        """
-        for side, moved, moved_there in ((self.candidate, candidate, reference), (self.reference, reference, candidate)):
-            for pfn in moved_there:
-                zspage = side.target.page_owner(side.machine.buddy.pfn_to_page(pfn)) if pfn not in moved else 0
-                if zspage:
-                    return "" if side.target.zspage_view(zspage).inuse else " of an empty zspage"
-        return ""
+    def compare_isolations(self) -> None:
+        """Raise for the first page that only one side isolated in the last step."""
+        logs = self.reference.isolations, self.candidate.isolations
+        for number, (one, other) in enumerate(zip_longest(*logs)):
+            if one == other:
+                continue
+            if one and other and one[0] == other[0]:
+                side, page, does = self.candidate if one[1] == 0 else self.reference, one[0], "refuses"
+            elif one and one[0] not in [page for page, _ in logs[1][number:]]:
+                side, page, does = self.candidate, one[0], "passes over"
+            else:
+                side, page, does = self.reference, other[0], "passes over"
+            zspage = side.target.page_owner(page)
+            empty = zspage and not side.target.zspage_view(zspage).inuse
+            field = f"{side.role} {does} a page{' of an empty zspage' if empty else ''}"
+            self.diverged("isolation", (), field, one, other)
 
     def page_views(self, name: str, start: int, reference: Sequence[int], candidate: Sequence[int]) -> None:
         """Raise for the first pfn that a scanner of single pages sees differently without a reason.
@@ -103,8 +105,7 @@ class Judge:
         for pfn, (one, other) in enumerate(zip(reference, candidate, strict=True), start):
             if one == other or self.expected.explains_page_view(self, name, pfn, one, other):
                 continue
-            wrong = self.expected.wrong_bits(self, name, pfn, one, other)
-            field = kpageflag_names(wrong) if name == "kpageflags" else direction(name, one, other)
+            field = self.expected.wrong_in_view(self, name, pfn, one, other)
             self.diverged("scanner view", (name,), field, f"pfn {pfn}: {one:#x}", f"{other:#x}")
 
     def place_diverged(self, whose: str, reference: int, candidate: int) -> None:

@@ -119,15 +119,21 @@ def _compare_work(judge: Judge) -> None:
 
 
 def _compare_contents(judge: Judge) -> None:
-    """Map, read and unmap every object, as a user would."""
+    """Map, read and unmap every object, as a user would; then take back what that left in the copy buffers.
+
+    Else the next write-only mapping across a page border would show whether anybody had looked.
+    """
+    sides = (judge.reference, judge.candidate)
+    saved = [side.machine.memory.save_heap(side.machine.slab.heap_top) for side in sides]
     for slot, content in judge.contract.objects.items():
         addresses = [
-            side.target.zs_map_object(side.pools[content.pool], side.handles[slot], ZS_MM_RO)
-            for side in (judge.reference, judge.candidate)
+            side.target.zs_map_object(side.pools[content.pool], side.handles[slot], ZS_MM_RO) for side in sides
         ]
         judge.contents(slot, content, 0, content.size, (addresses[0], addresses[1]))
-        for side in (judge.reference, judge.candidate):
+        for side in sides:
             side.target.zs_unmap_object(side.pools[content.pool], side.handles[slot])
+    for side, heap in zip(sides, saved, strict=True):
+        side.machine.memory.put_back_heap(heap)
 
 
 def _compare_free_lists(judge: Judge) -> None:

@@ -10,16 +10,17 @@ Next:  who fills the fields in: zsfuzz/oracle/judge.py, zsfuzz/oracle/observe.py
 
 One bug has to look the same whichever program meets it, and two bugs different. The rules:
 
-1. Where an oracle can tell which side is wrong, what begins with that side. A broken invariant can, so the run asks
-   the invariants before it believes a mere difference. Otherwise what says on which side the value is lower.
+1. Where an oracle can tell which side is wrong, what begins with that side; otherwise it says on which side there is
+   less. So a run that meets a difference asks the invariants before it believes it, then whether the two sides
+   isolated the same pages: zsfuzz/execute/execution.py.
 2. Where something goes wrong inside a model or the core, where is that function. Which operation led there is chance.
-3. Where a state is found wrong after an operation, where is the family of that operation: a page that moved may have
-   been moved by a migration, by compaction or by memory hotplug.
+3. Where outcomes differ or a state is found wrong after an operation, where is the family of that operation: a page
+   that moved may have been moved by a migration, by compaction or by memory hotplug.
 4. Where one function finds what another left behind (a dirty page at free, a lock that nobody will release, a cursor
    that was told how far to jump), where is empty.
 5. An access through a wrong pointer is one thing, whatever happens to lie at the other end of it.
-6. Outcomes that differ are told apart by who did less, not by how much; and by what it was that was not done: a page
-   may not have been isolated, or have been isolated and not moved.
+6. Scanners ask in several ways whether a range could be emptied: a movable page that one side does not see as such is
+   one thing, whichever way was asked, and whether the answer was held against the truth or against the other side's.
 """
 
 from __future__ import annotations
@@ -56,21 +57,6 @@ _FAMILY: Final = {
 }
 """Operation after which a state was found wrong -> family; others are their own."""
 
-_OUTCOME_FAMILY: Final = {
-    "isolate": "isolation",
-    "migrate": "isolation",
-    "contig": "isolation",
-    "offline": "isolation",
-    "poison": "isolation",
-    "do_migrate_range": "isolation",
-    "compact_zone": "compaction",
-    "isolate_migratepages_block": "compaction",
-    "shrink_scan": "pool_compact",
-    "trim": "pool_compact",
-}
-"""Action whose outcomes differ -> family; others are their own. alloc_contig_range() and hotplug get at each page by
-isolate_movable_page() alone, compaction looks for reasons to pass it by first."""
-
 _BAD_ACCESS: Final = "bad access"
 _ACCESSES: Final = frozenset(
     {
@@ -92,6 +78,7 @@ _FOUND_LATER: Final = (
     "I6 bad page",
     "I8 scanner",
     "I9 head overwritten",
+    "I10 isolated flag",
     "I10 isolated page freed",
     "wrong answer",
     "deadlock",
@@ -99,9 +86,17 @@ _FOUND_LATER: Final = (
 )
 """Beginnings of rules that somebody notices who did nothing wrong himself."""
 
+_WRONG_ANSWER: Final = "wrong answer: movable page"
+_ASKING: Final = frozenset({"has_unmovable_pages", "page_is_unmovable", "isolate_single_pageblock"})
+"""Scanners that ask whether a range could be emptied."""
+
 
 def signature_of(finding: Finding) -> str:
     """Return kind/rule/where/what of a finding, by the rules above."""
+    if finding.rule.startswith(_WRONG_ANSWER):
+        return f"progress/{_WRONG_ANSWER}//{finding.target} less"
+    if finding.rule == "outcome" and not _ASKING.isdisjoint(finding.functions):
+        return f"progress/{_WRONG_ANSWER}//{finding.field}"
     rule = _BAD_ACCESS if finding.kind == "memory" and finding.rule in _ACCESSES else finding.rule
     what = finding.field if finding.target == "both" else f"{finding.target} {finding.field}".rstrip()
     return "/".join((finding.kind, rule, _where(finding, rule), what))
@@ -110,9 +105,7 @@ def signature_of(finding: Finding) -> str:
 def _where(finding: Finding, rule: str) -> str:
     if rule.startswith(_FOUND_LATER):
         return ""
-    if rule == "outcome":
-        return ">".join(_OUTCOME_FAMILY.get(name, name) for name in finding.functions)
-    if finding.functions:
+    if finding.functions and (rule != "outcome" or finding.request == "scan"):
         return ">".join(finding.functions)
     return _FAMILY.get(finding.request, finding.request)
 
@@ -138,32 +131,29 @@ def without_zone(name: str) -> str:
 
 
 def outcome_change(action: str, reference: object, candidate: object) -> str:
-    """Return in which way two outcomes of one action differ: "candidate isolates less", or "result"."""
+    """Return who did less in two outcomes of one action that differ: "candidate less"; "result" when nobody did."""
     done, done_too = _done(action, reference), _done(action, candidate)
-    for (deed, amount), (_, amount_too) in zip(done, done_too, strict=False):
-        if amount != amount_too:
-            return f"{'candidate' if amount_too < amount else 'reference'} {deed} less"
-    return "result"
+    if done == done_too:
+        return "result"
+    return f"{'candidate' if done_too < done else 'reference'} less"
 
 
-def _done(action: str, outcome: object) -> tuple[tuple[str, int], ...]:
-    """Return how much of what an action did, what comes first first; nothing where more and less mean nothing."""
+def _done(action: str, outcome: object) -> tuple[int, ...]:
+    """Return how much an action did, as something that compares; nothing where more and less mean nothing."""
     match action, outcome:
         case "isolate" | "contig" | "poison", int(result):
-            return (("isolates", int(result == 0)),)
-        case "offline", tuple():
-            return (("isolates", outcome.count(0)),)
+            return (int(result == 0),)
+        case "offline" | "isolate_single_pageblock", tuple():
+            return (outcome.count(0),)
+        case "has_unmovable_pages" | "page_is_unmovable", tuple():
+            return (outcome.count(-1),)
         case "migrate", (int(failed), int(refused)):
-            return ("isolates", -refused), ("moves", -failed)
-        case "compact_zone", (_, int(isolated), int(), *moved):
-            return ("isolates", isolated), ("moves", len(moved))
-        case "isolate_migratepages_block" | "do_migrate_range", tuple():
-            return (("isolates", len(outcome)),)
+            return (-refused - failed,)
+        case "compact_zone" | "isolate_migratepages_block" | "do_migrate_range", tuple():
+            return (len(outcome),)
         case "malloc", tuple():
-            return (("allocates", 1),)
-        case "malloc", int():
-            return (("allocates", 0),)
+            return (1,)
         case _, int():
-            return (("does", outcome),)
+            return (outcome,)
         case _:
             return ()

@@ -56,6 +56,10 @@ class SideView(Protocol):
     pages: dict[int, int]
     references: dict[int, tuple[int, int, bool]]  # page, head, whether a zspage had the page then
 
+    @property
+    def isolations(self) -> list[tuple[int, int]]:
+        """Return (page, result) of every isolate_movable_page() of the last step."""
+
     def read(self, address: int, length: int) -> bytes:
         """Load through a mapping."""
 

@@ -37,6 +37,7 @@ def test_a_refused_page_is_left_as_it_was(world: World, why: str) -> None:
     wanted = 1
     if why == "isolated":
         assert isolate_movable_page(core, page) == 0
+        core.link_tail(page, core.isolated)
         wanted = 2
     elif why == "locked":
         assert d.trylock_page(page)
@@ -143,6 +144,15 @@ def test_a_reference_taken_raw_and_dropped_through_the_head_is_reported(world: W
     world.m.store32(head + 52, 0)
     with pytest.raises(Report, match="_refcount fell to -1"):
         isolate_movable_page(world.core, page)
+
+
+def test_a_page_that_says_it_is_isolated_and_is_on_no_list_is_reported(world: World) -> None:
+    """A design whose isolated flag is shared by pages says so of pages that nobody took (H07, I10)."""
+    [page] = world.movable()
+    world.core.d.set_page_isolated(page)
+    with pytest.raises(Report, match="has not isolated") as caught:
+        isolate_movable_page(world.core, page)
+    assert caught.value.rule == "I10 isolated flag"
 
 
 def test_a_tail_cannot_be_linked_by_its_lru_words(world: World) -> None:

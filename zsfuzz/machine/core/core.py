@@ -34,7 +34,7 @@ class Core:
     isolated: the list of pages that a program isolated by name. batch: the list that its requests hand to
     migrate_pages() and putback_movable_pages(). migratepages, freepages: those of a compact_control. source:
     that of do_migrate_range(), pagelist: that of soft offline. Between operations all but `isolated` are
-    empty.
+    empty. isolations: (page, result) of isolate_movable_page(), for whoever compares two machines; it is no state.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -53,6 +53,7 @@ class Core:
         self.bystanders = machine.slab.core_alloc(BYSTANDER_RECORDS * BYSTANDER_WORDS)
         self._zone_locks = machine.slab.core_alloc(len(ZONE_NAMES))
         self._lru_lock = machine.slab.core_alloc(2)
+        self.isolations: list[tuple[int, int]] = []
         self.batched_migration = "batched_migration" in machine.switches
         self.cluster_max = machine.buddy.pageblock_pages >> PAGES_PER_CLUSTER_SHIFT
 
@@ -107,6 +108,12 @@ class Core:
         """Return (name, head) of every list that isolated pages can be on (for I10)."""
         names = ("isolated", "batch", "migratepages", "source", "pagelist")
         return tuple((name, getattr(self, name)) for name in names)
+
+    def must_be_listed(self, page: int) -> None:
+        """Report a page that says it is isolated and is on no list of the core (I10)."""
+        if not any(page in self.pages_on(head) for _, head in self.lists_of_pages()):
+            text = "PageIsolated() holds for a page that the core has not isolated"
+            raise Report("invariant", "I10 isolated flag", "PG_isolated", text)
 
     # -- locks
 

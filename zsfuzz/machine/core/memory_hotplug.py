@@ -271,7 +271,7 @@ def report_livelock(
             continue
         if movable is not None and movable(left):
             text = f"pfn {left} is movable, is never offered, and keeps its section online for ever"
-            raise Report("progress", "livelock", "offline_pages", text)
+            raise Report("progress", "wrong answer: movable page passed over", "scan_movable_pages", text)
 
 
 def offline_isolated_pages(core: Core, start: int, end: int) -> None:

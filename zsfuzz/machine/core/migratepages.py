@@ -111,7 +111,10 @@ class MigrateScanner:
     def isolate_non_lru_page(self, page: int) -> bool:
         """Ask the owner of a movable page."""
         d = self.core.d
-        if not d.page_has_movable_mapping(page) or d.PageIsolated(page):
+        if not d.page_has_movable_mapping(page):
+            return False
+        if d.PageIsolated(page):
+            self.core.must_be_listed(page)
             return False
         self.unlock()
         if isolate_movable_page(self.core, page, self.mode):

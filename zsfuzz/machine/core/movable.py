@@ -22,25 +22,37 @@ def isolate_movable_page(core: Core, page: int, mode: int = ISOLATE_UNEVICTABLE)
 
     mode: isolate_mode_t. Source: isolate_movable_page(), v5.10. Strays: no.
     """
+    result = 0 if isolate_if_movable(core, page, mode) else -EBUSY
+    core.isolations.append((page, result))
+    return result
+
+
+def isolate_if_movable(core: Core, page: int, mode: int) -> bool:
+    """Do isolate_movable_page(). Returns whether the page is isolated."""
     d = core.d
     if not d.get_page_unless_zero(page):
-        return -EBUSY
+        return False
     isolated = False
     if d.page_has_movable_mapping(page):
         lock = d.trylock_page(page)
         if lock:
             isolated = isolate_locked_page(core, page, mode)
             d.unlock_page(page, lock)
-    if isolated:
-        return 0
-    d.put_page(page)
-    return -EBUSY
+    if not isolated:
+        d.put_page(page)
+    return isolated
 
 
 def isolate_locked_page(core: Core, page: int, mode: int) -> bool:
-    """Do the part of isolate_movable_page() that is under the page lock."""
+    """Do the part of isolate_movable_page() that is under the page lock.
+
+    Errors: Report for a page that says it is isolated while the core has it on no list (I10).
+    """
     d, m = core.d, core.m
-    if not d.PageMovable(page) or d.PageIsolated(page):
+    if not d.PageMovable(page):
+        return False
+    if d.PageIsolated(page):
+        core.must_be_listed(page)
         return False
     mapping = d.page_mapping(page)
     if not mapping:

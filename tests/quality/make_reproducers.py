@@ -26,6 +26,7 @@ from zsfuzz.engine.profile import GenerateSettings
 from zsfuzz.engine.random_engine import RandomEngine
 from zsfuzz.execute.runner import Runner
 from zsfuzz.minimize.minimizer import minimize
+from zsfuzz.minimize.order import cost
 from zsfuzz.program.program import Header, Program
 from zsfuzz.program.text import format_program
 from zsfuzz.target.fault import Fault
@@ -35,13 +36,14 @@ SEED: Final = 1
 STEPS: Final = 30
 TRIGGERS: Final = 12
 """Programs that are looked at before one is chosen."""
+STARTS: Final = 4
+"""Programs that are minimized: the smallest end is kept."""
 MOST_PROGRAMS: Final = 3000
 
 I8_RANGE: Final = "progress/I8 scanner leaves its range//candidate has_unmovable_pages"
 
 PREFERRED: Final = {
     "H10": "progress/self-deadlock//candidate PG_writeback",
-    "H11": I8_RANGE,
 }
 """Hazard -> the signature that shows it best, where most programs meet a consequence first."""
 
@@ -94,8 +96,8 @@ def signature_given(runner: Runner, program: Program) -> str:
     return findings[0].signature if findings else ""
 
 
-def choose(wanted: Wanted, runner: Runner) -> tuple[str, Program]:
-    """Return the most common signature of the first triggers and its shortest program. Errors: SystemExit for none."""
+def choose(wanted: Wanted, runner: Runner) -> tuple[str, list[Program]]:
+    """Return the most common signature of the first triggers and its shortest programs. Errors: SystemExit for none."""
     shown: dict[str, list[Program]] = {}
     for number, (signature, program) in enumerate(programs_showing(wanted, runner), 1):
         shown.setdefault(signature, []).append(program)
@@ -104,14 +106,15 @@ def choose(wanted: Wanted, runner: Runner) -> tuple[str, Program]:
     if not shown:
         raise SystemExit(f"{wanted.name}: {MOST_PROGRAMS} programs and none shows it; mend PREFERRED or the seed")
     signature = max(shown, key=lambda each: len(shown[each]))
-    return signature, min(shown[signature], key=lambda program: len(program.steps))
+    return signature, sorted(shown[signature], key=lambda program: len(program.steps))[:STARTS]
 
 
 def reproducer(wanted: Wanted) -> str:
     """Return the text of one file."""
     runner = Runner("reference", wanted.candidate)
-    signature, program = choose(wanted, runner)
-    small = minimize(program, lambda each: signature_given(runner, each) == signature).program
+    signature, starts = choose(wanted, runner)
+    ends = [minimize(start, lambda each: signature_given(runner, each) == signature).program for start in starts]
+    small = min(ends, key=cost)
     header: Header = replace(small.header, reference="reference", candidate=wanted.candidate, verdict=signature)
     return f"# {wanted.comment}\n{format_program(Program(header, small.steps))}"
 

@@ -50,12 +50,8 @@ class CorePatch:
 
 
 CORE_PATCHES: Final = (
-    CorePatch(
-        "K1", ("PageCompound",), ("H01", "H11", "H12", "H13"), "a memdesc tail is no part of a compound page"
-    ),
-    CorePatch(
-        "K2", ("PageTransHuge",), ("H11",), "asking a memdesc tail for THP is no bug, the answer is no"
-    ),
+    CorePatch("K1", ("PageCompound",), ("H01", "H11", "H12", "H13"), "a memdesc tail is no part of a compound page"),
+    CorePatch("K2", ("PageTransHuge",), ("H11",), "asking a memdesc tail for THP is no bug, the answer is no"),
     CorePatch("K3", ("mapping_word",), ("H02", "H20"), "page->mapping of a memdesc tail is the memdesc's"),
     CorePatch("K4", ("unlock_page",), ("H05",), "a lock is released on the word it was taken on"),
     CorePatch(
@@ -64,9 +60,7 @@ CORE_PATCHES: Final = (
         ("H04", "H15"),
         "a speculative reference redirects as put_page() does",
     ),
-    CorePatch(
-        "K6", ("put_last", "register_destructor"), ("H14",), "the last put of a memdesc calls its destructor"
-    ),
+    CorePatch("K6", ("put_last", "register_destructor"), ("H14",), "the last put of a memdesc calls its destructor"),
     CorePatch(
         "K7",
         ("core_link", "core_unlink"),
@@ -210,9 +204,7 @@ class MemdescRules(Descriptor):
         """
         memdesc = self.page_memdesc(page)
         if not memdesc:
-            self.m.BUG(
-                "VM_BUG_ON !PageTail", "memdesc_detach", "memdesc_detach() of a page without a memdesc"
-            )
+            self.m.BUG("VM_BUG_ON !PageTail", "memdesc_detach", "memdesc_detach() of a page without a memdesc")
         if not self.PageLocked(page) and self.page_ref_count(memdesc):
             self.m.BUG("VM_BUG_ON !PageLocked", "memdesc_detach", "memdesc_detach() of an unlocked page")
         self._store(page + PG_MAPPING, self._load(memdesc + PG_MAPPING) & PAGE_MAPPING_MOVABLE)

@@ -329,9 +329,7 @@ HAZARDS: Final = (
     _hazard("H08", "the first object's offset is lost", "memory", OffsetLost),
     _hazard("H09", "fullness is written beside PG_locked", "invariant I5", FullnessInFlags, concurrent=True),
     _hazard("H10", "a bit of zsmalloc's own reads as PG_writeback", "progress", OwnBitInFlags),
-    _hazard(
-        "H11", "has_unmovable_pages() skips to the slab", "progress I8", rules_override=CompoundToUnmovable
-    ),
+    _hazard("H11", "has_unmovable_pages() skips to the slab", "progress I8", rules_override=CompoundToUnmovable),
     _hazard("H11-thp", "PageTransHuge() of a tail asserts", "bug", rules_override=TransHugeAsserts),
     _hazard("H12", "inuse 2 reads as hugetlb's destructor", "memory", InuseOverDtor, HugeBySecondPage),
     _hazard("H13", "a zero second page reads as mapped", "divergence", NoSecondPage, MappedBySecondPage),
@@ -351,9 +349,7 @@ HAZARDS: Final = (
     _hazard("H22", "tails have a count of 0", "invariant I6", FrozenTails),
     _hazard("H23", "a memory error holds the whole zspage", "divergence", rules_override=PoisonOnZspage),
     _hazard("H23-soft", "soft offline migrates the zspage", "bug", rules_override=SoftOfflineHead),
-    _hazard(
-        "H28", "list pointers stay in index and private", "invariant I6", rules_override=UnlinkLeavesPoison
-    ),
+    _hazard("H28", "list pointers stay in index and private", "invariant I6", rules_override=UnlinkLeavesPoison),
     _hazard("H31", "the huge handle is stored in page->index", "contract", HandleInIndex),
     _hazard("H34", "zspages are 8-byte aligned", "bug", WordAligned),
 )

@@ -43,9 +43,7 @@ from zsfuzz.machine.machine import WORK_STRUCT_BYTES
 from zsfuzz.policy.size_class import ZS_MAX_PAGES_PER_ZSPAGE
 
 ZSPAGE_MAGIC: Final = 0x58
-MEMDESC_ALIGN: Final = (
-    16  # bytes; bit 0 of compound_head says tail, three more are left for types of memdesc (H34)
-)
+MEMDESC_ALIGN: Final = 16  # bytes; bit 0 of compound_head says tail, three more are left for types of memdesc (H34)
 
 FULLNESS_BITS: Final = (0, 2)  # (shift, width) in the packed word
 CLASS_BITS: Final = (2, 9)

@@ -77,9 +77,7 @@ class Lifetime(Objects):
         Errors: VM_BUG_ON a misaligned zspage (H34).
         """
         if zspage % MEMDESC_ALIGN:
-            self.k.BUG(
-                "VM_BUG_ON memdesc alignment", "compound_head", f"zspage {zspage:#x} is not 16-byte aligned"
-            )
+            self.k.BUG("VM_BUG_ON memdesc alignment", "compound_head", f"zspage {zspage:#x} is not 16-byte aligned")
         self.k.store_release(page + PG_COMPOUND_HEAD, zspage | 1)
 
     def clear_compound_head(self, page: int) -> None:
@@ -229,9 +227,7 @@ class Lifetime(Objects):
         if self.get_zspage_inuse(zspage):
             self.k.BUG("VM_BUG_ON inuse", "_refcount", "a zspage in use lost its last reference")
         if self.k.load(zspage + self.MAPPING) & ~PAGE_MAPPING_FLAGS:
-            self.k.BUG(
-                "VM_BUG_ON mapping", "_refcount", "a zspage that was not freed lost its last reference"
-            )
+            self.k.BUG("VM_BUG_ON mapping", "_refcount", "a zspage that was not freed lost its last reference")
         for index, page in enumerate(self.zspage_pages(zspage)):
             self.set_nth_page(zspage, index, 0)
             self.detach_freed_page(page)

@@ -104,9 +104,7 @@ class IndexInPage(Candidate):
     """A moved object's index is counted from its page on, not from its zspage."""
 
     def move_handles(self, class_: int, zspage: int, newpage: int, page: int, offset: int) -> None:
-        slots = range(
-            self.k.kmap(page) + offset, self.k.kmap(page) + self.k.page_size, self.class_size(class_)
-        )
+        slots = range(self.k.kmap(page) + offset, self.k.kmap(page) + self.k.page_size, self.class_size(class_))
         for obj_idx, slot in enumerate(slots):
             if handle := self.live_handle(class_, zspage, slot):
                 self.record_obj(handle, self.location_to_obj(newpage, obj_idx) | PINNED)
@@ -128,9 +126,7 @@ class ForgetStatOnFailure(Candidate):
         super().free_zspage_pages(zspage)
 
 
-def _slip(
-    id: str, mechanism: str, oracle: str, override: type[Candidate], *, concurrent: bool = False
-) -> Fault:
+def _slip(id: str, mechanism: str, oracle: str, override: type[Candidate], *, concurrent: bool = False) -> Fault:
     return Fault(id, "candidate", "generic", mechanism, concurrent, oracle, override)
 
 

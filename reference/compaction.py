@@ -209,6 +209,4 @@ class Compaction(Lifetime):
 
         Source: zs_shrinker_count(), v5.10.
         """
-        return sum(
-            self.zs_can_compact(self.class_of(pool, class_idx)) for class_idx in reversed(self.class_indices)
-        )
+        return sum(self.zs_can_compact(self.class_of(pool, class_idx)) for class_idx in reversed(self.class_indices))

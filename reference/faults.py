@@ -156,12 +156,8 @@ class _FreedWhileIsolated(Zsmalloc):
         return True
 
 
-def _fault(
-    fault_id: str, override: type[Zsmalloc], oracle: str, mechanism: str, origin: str = "generic"
-) -> Fault:
-    return Fault(
-        fault_id, Zsmalloc.name, origin, mechanism, concurrent=False, oracle=oracle, override=override
-    )
+def _fault(fault_id: str, override: type[Zsmalloc], oracle: str, mechanism: str, origin: str = "generic") -> Fault:
+    return Fault(fault_id, Zsmalloc.name, origin, mechanism, concurrent=False, oracle=oracle, override=override)
 
 
 FAULTS: Final = (
@@ -235,9 +231,7 @@ FAULTS: Final = (
         "I1",
         "the new page of a migrated huge zspage has no handle",
     ),
-    _fault(
-        "G-half-mapped", _HalfMapped, "contents", "mapping copies the first page's part of an object only"
-    ),
+    _fault("G-half-mapped", _HalfMapped, "contents", "mapping copies the first page's part of an object only"),
     _fault("G-half-copied", _HalfCopied, "contents", "compaction copies an object up to a page's end only"),
     _fault("G-pin-left", _PinLeft, "I5", "zs_page_migrate leaves the object in the page's last slot pinned"),
     _fault(

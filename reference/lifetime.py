@@ -190,9 +190,7 @@ class Lifetime(Objects):
         _, fullness = self.get_zspage_mapping(zspage)
         self.check_unused(zspage, "__free_zspage")
         if fullness != ZS_EMPTY:
-            self.k.BUG(
-                "VM_BUG_ON fg != ZS_EMPTY", "__free_zspage", f"fullness of a freed zspage is {fullness}"
-            )
+            self.k.BUG("VM_BUG_ON fg != ZS_EMPTY", "__free_zspage", f"fullness of a freed zspage is {fullness}")
         page, number = self.get_first_page(zspage), 0
         while page:
             following = self.get_next_page(page)

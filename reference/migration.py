@@ -226,9 +226,7 @@ class Migration(Compaction):
         for handle in self.pinned_handles(page, frame, slots):
             self.unpin_tag(handle)
 
-    def move_page(
-        self, pool: int, size_class: int, zspage: int, newpage: int, page: int, slots: range
-    ) -> None:
+    def move_page(self, pool: int, size_class: int, zspage: int, newpage: int, page: int, slots: range) -> None:
         """Make newpage the component that page was, its objects pinned; then let page go.
 
         Source: zs_page_migrate(), v5.10. Strays: no.

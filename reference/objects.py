@@ -112,9 +112,7 @@ class Objects(ZspageWords):
             self.set_first_obj_offset(page, offset)
             slots_count = -(-(self.page_size - offset) // size)
             next_page = self.get_next_page(page)
-            self.link_slots(
-                self.k.kmap(page) + offset, size, range(freeobj, freeobj + slots_count), not next_page
-            )
+            self.link_slots(self.k.kmap(page) + offset, size, range(freeobj, freeobj + slots_count), not next_page)
             freeobj += slots_count
             offset = (offset + slots_count * size) % self.page_size
             page = next_page

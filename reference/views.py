@@ -125,9 +125,7 @@ class Views(Pool):
         row = self._row(self.load32(zspage + ZSPAGE_PACKED))
         number, offset = divmod(index * row.size_bytes, self.page_size)
         if number >= len(pages):
-            self.k.BUG(
-                "object_header", "index", f"slot {index} lies behind the {len(pages)} pages of its zspage"
-            )
+            self.k.BUG("object_header", "index", f"slot {index} lies behind the {len(pages)} pages of its zspage")
         return self.load(self.k.kmap(pages[number]) + offset)
 
     def isolated_zspages(self, pool: int) -> int:
@@ -136,9 +134,7 @@ class Views(Pool):
 
     def lock_words(self, pool: int) -> tuple[tuple[str, int], ...]:
         """Return the class locks; a zspage's lock goes with its zspage. Source: struct size_class, v5.10."""
-        return tuple(
-            (CLASS_SPINLOCK, self.class_of(pool, class_idx) + CLASS_LOCK) for class_idx in self.class_indices
-        )
+        return tuple((CLASS_SPINLOCK, self.class_of(pool, class_idx) + CLASS_LOCK) for class_idx in self.class_indices)
 
     def shown_to_scanners(self, view: ZspageView, index: int) -> Shown:
         """Return what page->units and the two page flags of the design show.

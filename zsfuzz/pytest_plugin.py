@@ -36,9 +36,7 @@ _RUNNERS: pytest.StashKey[Runners] = pytest.StashKey()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the ini option and the command option."""
-    parser.addini(
-        "zsfuzz_corpus", "folders of .zst and .zsf programs that are tests", type="paths", default=[]
-    )
+    parser.addini("zsfuzz_corpus", "folders of .zst and .zsf programs that are tests", type="paths", default=[])
     group = parser.getgroup("zsfuzz")
     group.addoption(
         "--zsfuzz-corpus",
@@ -55,9 +53,7 @@ def pytest_configure(config: pytest.Config) -> None:
     configured = [Path(path) for path in config.getini("zsfuzz_corpus")]
     for folder in (*asked, *configured):
         if not folder.is_dir():
-            raise pytest.UsageError(
-                f"zsfuzz: {folder} is not a folder; mend zsfuzz_corpus or --zsfuzz-corpus"
-            )
+            raise pytest.UsageError(f"zsfuzz: {folder} is not a folder; mend zsfuzz_corpus or --zsfuzz-corpus")
     folders = tuple(Path(os.path.realpath(folder)) for folder in (*asked, *configured))
     config.stash[_FOLDERS] = folders
     told_what_to_run = config.args_source is pytest.Config.ArgsSource.ARGS
@@ -107,9 +103,7 @@ class ProgramItem(pytest.Item):
         targets = Choice().targets(program.header)
         runner = runners.get(*targets)
         if not judge(program, runner, targets, self._shown_path()).as_kept:
-            trace = Trace(
-                program.steps
-            )  # only now: most programs are as they should be, and a trace costs time
+            trace = Trace(program.steps)  # only now: most programs are as they should be, and a trace costs time
             raise VerdictChanged(judge(program, runner, targets, self._shown_path(), trace), trace)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:

@@ -18,9 +18,7 @@ from zsfuzz.program.program import Header, Program
 
 def finding_at(step: int, rule: str = "I6") -> Finding:
     """Return a finding that differs from others by its rule."""
-    return Finding(
-        "invariant", rule, ("zs_free", "obj_free"), "inuse", "candidate", step, f"{rule} is broken"
-    )
+    return Finding("invariant", rule, ("zs_free", "obj_free"), "inuse", "candidate", step, f"{rule} is broken")
 
 
 def sizes(*values: int) -> Program:
@@ -45,9 +43,7 @@ class FakeRunner:
         self.rule = rule
         self.calls: list[tuple[Program, int | None]] = []
 
-    def run(
-        self, program: Program, *, cadence: int | None = None, observer: Observer | None = None
-    ) -> RunResult:
+    def run(self, program: Program, *, cadence: int | None = None, observer: Observer | None = None) -> RunResult:
         self.calls.append((program, cadence))
         finding = self.rule(program)
         last = len(program.steps) if finding is None else finding.step + 1

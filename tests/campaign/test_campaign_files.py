@@ -24,9 +24,7 @@ def test_a_text_is_written_with_its_folders(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "a") == ["b.json"]
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_part(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_write_that_fails_leaves_the_old_file_and_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_text(tmp_path / "b.json", "one\n")
 
     def full(descriptor: int) -> None:

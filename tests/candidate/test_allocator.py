@@ -133,10 +133,7 @@ def free_lists(world: World) -> list[list[int]]:
     """Every free list of the buddy allocator, in its order."""
     buddy = world.machine.buddy
     return [
-        buddy.free_blocks(zone, order, kind)
-        for zone in (0, 1)
-        for order in range(buddy.max_order)
-        for kind in range(4)
+        buddy.free_blocks(zone, order, kind) for zone in (0, 1) for order in range(buddy.max_order) for kind in range(4)
     ]
 
 

@@ -361,9 +361,7 @@ def test_every_fault_has_a_sequence_and_an_id_of_its_own() -> None:
     assert list(SCENARIOS) == ids
 
 
-@pytest.mark.parametrize(
-    "scenario", dict.fromkeys(SCENARIOS.values()), ids=lambda scenario: scenario.__name__
-)
+@pytest.mark.parametrize("scenario", dict.fromkeys(SCENARIOS.values()), ids=lambda scenario: scenario.__name__)
 def test_a_sequence_raises_nothing_without_a_fault(scenario: Scenario) -> None:
     scenario(World())
 

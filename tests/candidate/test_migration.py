@@ -25,18 +25,14 @@ HEAPS = pytest.mark.parametrize("switches", [(), ("heap_above_memmap",), ("batch
 
 @HEAPS
 @pytest.mark.parametrize("index", range(4))
-def test_a_page_moves_with_its_place_its_objects_and_its_offset(
-    switches: tuple[str, ...], index: int
-) -> None:
+def test_a_page_moves_with_its_place_its_objects_and_its_offset(switches: tuple[str, ...], index: int) -> None:
     """[p0 p1 p2 p3] with five straddling objects; page i is exchanged, nothing else changes."""
     world = World(Candidate, *switches)
     handles = world.fill(5)
     before = world.view(handles[0])
     assert world.move(before.pages[index]) == 0
     after = world.view(handles[0])
-    assert [old == new for old, new in zip(before.pages, after.pages, strict=True)] == [
-        i != index for i in range(4)
-    ]
+    assert [old == new for old, new in zip(before.pages, after.pages, strict=True)] == [i != index for i in range(4)]
     assert after.offsets == before.offsets
     for number, handle in enumerate(handles):
         assert world.read(handle, CLASS_3264) == content(number, CLASS_3264)
@@ -54,9 +50,7 @@ def test_all_pages_of_a_zspage_move_in_one_request(mode: int) -> None:
     assert world.view(handles[0]).isolated == 4
     assert world.migrate(mode) == 0
     assert all(new != page for page, new in zip(old, world.pages(handles[0]), strict=True))
-    assert [world.read(handle, CLASS_3264) for handle in handles] == [
-        content(n, CLASS_3264) for n in range(3)
-    ]
+    assert [world.read(handle, CLASS_3264) for handle in handles] == [content(n, CLASS_3264) for n in range(3)]
     world.free(*handles)
     assert world.clean()
 

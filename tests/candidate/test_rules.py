@@ -194,9 +194,7 @@ def test_a_listed_function_that_is_no_primitive_is_a_new_one() -> None:
 
 
 def test_the_patches_are_numbered_and_say_why() -> None:
-    assert [patch.id for patch in CORE_PATCHES] == [
-        f"K{number}" for number in range(1, len(CORE_PATCHES) + 1)
-    ]
+    assert [patch.id for patch in CORE_PATCHES] == [f"K{number}" for number in range(1, len(CORE_PATCHES) + 1)]
     assert all(patch.reason and patch.hazards for patch in CORE_PATCHES)
 
 

@@ -153,9 +153,7 @@ def test_a_folder_that_cannot_be_listed_is_one_line(capsys: Capture, monkeypatch
     assert "Permission denied" in call(capsys, "corpus", "stats", "secret").complaint
 
 
-def test_a_full_disk_loses_no_earlier_file_and_leaves_no_part(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_loses_no_earlier_file_and_leaves_no_part(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     save_program(sizes(32), "out.zst")
     Path("a.txt").write_text("zsfuzz 1\ngeometry linux-5.10\n---\nh0 = malloc 64\n")
 
@@ -182,9 +180,7 @@ def test_a_trace_that_is_no_trace_is_one_line(capsys: Capture) -> None:
     assert "nowhere" in call(capsys, "trace", "import", "nowhere", "-o", "out").complaint
 
 
-def test_an_unknown_geometry_in_a_file_names_the_file(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_geometry_in_a_file_names_the_file(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     class Picky:
         def run(self, program: object, **_: object) -> None:
             raise UsageError("unknown geometry 'round'; use one of linux-5.10")

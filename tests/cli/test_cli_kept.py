@@ -78,9 +78,7 @@ def test_replay_says_plainly_that_another_finding_came(fake: FakeRunner, capsys:
 
 def test_replay_trace_shows_both_sides_and_the_map(fake: FakeRunner, capsys: Capture) -> None:
     done = call(capsys, "replay", "--trace", keep("a.zst", sizes(32, 5000)))
-    assert [">", "1", "h1", "=", "malloc", "5000", "ok", "broken"] in [
-        line.split() for line in done.out.splitlines()
-    ]
+    assert [">", "1", "h1", "=", "malloc", "5000", "ok", "broken"] in [line.split() for line in done.out.splitlines()]
     assert "zspage 3264#1" in done.out
 
 

@@ -144,9 +144,7 @@ def test_assertions_turned_off_are_refused(tmp_path: Path) -> None:
     assert "assertions are off" in done.stderr
 
 
-def test_an_interrupt_is_told_in_a_line(
-    fake: FakeRunner, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_is_told_in_a_line(fake: FakeRunner, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     def rule(program: object) -> None:
         raise KeyboardInterrupt
 

@@ -180,15 +180,11 @@ def test_the_handlers_of_signals_are_put_back(fake: FakeRunner, capsys: Capture)
         (["--ru", "1"], "unrecognized arguments"),
     ],
 )
-def test_a_mistake_is_one_line_with_what_to_do(
-    fake: FakeRunner, capsys: Capture, words: list[str], told: str
-) -> None:
+def test_a_mistake_is_one_line_with_what_to_do(fake: FakeRunner, capsys: Capture, words: list[str], told: str) -> None:
     assert told in call(capsys, "run", *words).complaint
 
 
-def test_a_findings_folder_that_is_a_file_is_refused_before_any_work(
-    fake: FakeRunner, capsys: Capture
-) -> None:
+def test_a_findings_folder_that_is_a_file_is_refused_before_any_work(fake: FakeRunner, capsys: Capture) -> None:
     Path("file").write_text("")
     assert "is not a folder" in call(capsys, "run", "--findings", "file/findings").complaint
     assert fake.calls == []

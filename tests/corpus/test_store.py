@@ -105,9 +105,7 @@ def test_files_that_are_being_written_are_not_read(tmp_path: Path) -> None:
     assert store.paths() == []
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_one_line_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = CorpusStore(tmp_path)
 
     def no_space(descriptor: int) -> None:

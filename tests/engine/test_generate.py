@@ -141,9 +141,7 @@ def test_sizes_favour_chains_of_pages_and_reach_the_edges() -> None:
     assert {0, 1, 3256, 3257, 4088, 4096, 4097} <= set(sizes)
     classes = geometry("linux-5.10").size_classes
     chained = sum(
-        count
-        for size, count in sizes.items()
-        if 0 < size <= 4096 and classes.class_for(size + 8).pages_per_zspage > 1
+        count for size, count in sizes.items() if 0 < size <= 4096 and classes.class_for(size + 8).pages_per_zspage > 1
     )
     huge = sum(count for size, count in sizes.items() if 3257 <= size <= 4096)
     tiny = sum(count for size, count in sizes.items() if 0 < size <= 128)
@@ -155,9 +153,7 @@ def test_sizes_favour_chains_of_pages_and_reach_the_edges() -> None:
 
 def test_programs_draw_different_kinds_of_operations(programs: list[Program]) -> None:
     """Swarm: no kind but malloc and free is in all long programs, and no two programs need to agree."""
-    long = [
-        frozenset(type(step) for step in program.steps) for program in programs if len(program.steps) >= 80
-    ]
+    long = [frozenset(type(step) for step in program.steps) for program in programs if len(program.steps) >= 80]
     for kind in ops.OPERATIONS:
         if kind not in (ops.Malloc, ops.Free):
             assert sum(kind in kinds for kinds in long) < 0.97 * len(long), kind
@@ -249,12 +245,7 @@ def shape_scan_with_zspage_and_unmovable_neighbour(program: Program) -> bool:
     for step in program.steps:
         state.step(step)
         unmovable |= isinstance(step, ops.Bystander) and step.kind is ops.BystanderKind.UNMOVABLE
-        if (
-            unmovable
-            and state.live
-            and isinstance(step, ops.Scan)
-            and step.scanner is ops.Scanner.HAS_UNMOVABLE
-        ):
+        if unmovable and state.live and isinstance(step, ops.Scan) and step.scanner is ops.Scanner.HAS_UNMOVABLE:
             return True
     return False
 

@@ -50,9 +50,7 @@ EXAMPLES: dict[type[ops.Operation], ops.Operation] = {
 }
 
 
-def mutator_of(
-    dice: Dice, settings: GenerateSettings | None = None, max_steps: int = 400
-) -> tuple[Mutator, Deck]:
+def mutator_of(dice: Dice, settings: GenerateSettings | None = None, max_steps: int = 400) -> tuple[Mutator, Deck]:
     deck = Deck(dice, settings or GenerateSettings())
     return Mutator(dice, deck, max_steps), deck
 
@@ -95,9 +93,7 @@ def test_crossing_brings_in_steps_of_the_other_program() -> None:
     dice = Dice(Random(5))
     mutator, _ = mutator_of(dice)
     mark = ops.Malloc(0, 777)
-    crossed = [
-        mutator.mutate(Program(Header(), (ops.RunWork(),)), Program(Header(), (mark,))) for _ in range(200)
-    ]
+    crossed = [mutator.mutate(Program(Header(), (ops.RunWork(),)), Program(Header(), (mark,))) for _ in range(200)]
     assert sum(any(isinstance(s, ops.Malloc) and s.size == 777 for s in each.steps) for each in crossed) > 20
 
 

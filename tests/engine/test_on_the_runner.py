@@ -24,9 +24,7 @@ class Counts:
         self.effective: Counter[type] = Counter()
         self.no_ops: Counter[type] = Counter()
 
-    def step(
-        self, index: int, operation: ops.Operation, reference: str, candidate: str, effective: bool
-    ) -> None:
+    def step(self, index: int, operation: ops.Operation, reference: str, candidate: str, effective: bool) -> None:
         (self.effective if effective else self.no_ops)[type(operation)] += 1
 
     def pages(self, index: int, reference: list[PageRow], candidate: list[PageRow]) -> None:
@@ -63,9 +61,7 @@ EXAMPLES: tuple[ops.Operation, ...] = (
 
 
 @pytest.mark.parametrize("operation", EXAMPLES, ids=lambda operation: type(operation).__name__)
-def test_the_kinds_that_an_isolated_page_blocks_are_the_executors(
-    runner: Runner, operation: ops.Operation
-) -> None:
+def test_the_kinds_that_an_isolated_page_blocks_are_the_executors(runner: Runner, operation: ops.Operation) -> None:
     steps = (ops.CreatePool(1), ops.Malloc(0, 800), ops.Isolate(0, ops.Component(0, 0)), operation)
     result = runner.run(Program(Header("small"), steps))
     assert result.no_ops == (type(operation) in BLOCKED_BY_ISOLATION)
@@ -76,9 +72,7 @@ def test_a_planted_fault_is_found_and_shrinks_to_its_reproducer() -> None:
     faulty = Runner("reference", "reference", faults=("A04",))
     engine = RandomEngine(Random(1))
     found = next(
-        program
-        for program in (engine.next_program() for _ in range(100))
-        if faulty.run(program, cadence=1).findings
+        program for program in (engine.next_program() for _ in range(100)) if faulty.run(program, cadence=1).findings
     )
     signature = faulty.run(found, cadence=1).findings[0].signature
 

@@ -43,9 +43,7 @@ def test_a_zspage_goes_with_its_last_object() -> None:
 
 
 def test_an_isolated_page_keeps_an_empty_zspage_and_a_malloc_revives_it() -> None:
-    sketch = sketch_of(
-        ops.Malloc(0, BIG), ops.Isolate(3, ops.Component(0, 1)), ops.Free(0), ops.Malloc(7, BIG)
-    )
+    sketch = sketch_of(ops.Malloc(0, BIG), ops.Isolate(3, ops.Component(0, 1)), ops.Free(0), ops.Malloc(7, BIG))
     group = sketch.group_of[7]
     assert group is not None
     assert (group.members, group.isolated, sketch.used_pages) == ([7], [1], 4)
@@ -57,9 +55,7 @@ def test_the_same_page_is_not_isolated_twice() -> None:
     assert sketch.isolated.members == [3]
 
 
-@pytest.mark.parametrize(
-    "release", [ops.Putback(3), ops.Migrate((ops.IsolatedPage(3),), ops.MigrateMode.SYNC)]
-)
+@pytest.mark.parametrize("release", [ops.Putback(3), ops.Migrate((ops.IsolatedPage(3),), ops.MigrateMode.SYNC)])
 def test_putting_back_or_migrating_the_last_page_of_an_empty_zspage_frees_it(release: Operation) -> None:
     sketch = sketch_of(ops.Malloc(0, BIG), ops.Isolate(3, ops.Component(0, 1)), ops.Free(0), release)
     assert sketch.used_pages == 0

@@ -19,9 +19,7 @@ from zsfuzz.oracle.finding import Finding
 from zsfuzz.program import ops
 from zsfuzz.program.program import Program
 
-ACROSS_REFERENCES = frozenset(
-    {ops.CompactZone, ops.Offline, ops.Contig, ops.Poison, ops.CreatePool, ops.DestroyPool}
-)
+ACROSS_REFERENCES = frozenset({ops.CompactZone, ops.Offline, ops.Contig, ops.Poison, ops.CreatePool, ops.DestroyPool})
 OPCODE = {operation: number for number, operation in enumerate(ops.OPERATIONS)}
 
 

@@ -48,9 +48,7 @@ LAYERS: Layers = {
     # The two allocators never import each other: shared code hides shared bugs.
     "reference": _layer("zsfuzz.machine", "zsfuzz.policy", "zsfuzz.target"),
     "candidate": _layer("zsfuzz.machine", "zsfuzz.policy", "zsfuzz.target"),
-    "zsfuzz.oracle": _layer(
-        "zsfuzz.errors", "zsfuzz.policy", "zsfuzz.program", "zsfuzz.machine", "zsfuzz.target"
-    ),
+    "zsfuzz.oracle": _layer("zsfuzz.errors", "zsfuzz.policy", "zsfuzz.program", "zsfuzz.machine", "zsfuzz.target"),
     "zsfuzz.execute": _layer(*_BASE),
     "zsfuzz.engine": _layer(*_SEARCH),
     "zsfuzz.minimize": _layer(*_SEARCH),

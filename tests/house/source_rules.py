@@ -242,9 +242,7 @@ def _lines(node: FunctionNode) -> int:
 
 
 # Written in pieces, so that this file does not break its own rule.
-_MACHINE_PATH = re.compile(
-    r"(?<![\w.$}-])/(?:" + "|".join(("work", "root", "tmp", "home")) + r")/[A-Za-z0-9.]"
-)
+_MACHINE_PATH = re.compile(r"(?<![\w.$}-])/(?:" + "|".join(("work", "root", "tmp", "home")) + r")/[A-Za-z0-9.]")
 _REGISTRY_HOST = re.compile(
     r"\b(?:py" + r"pi\.org|files\.python" + r"hosted\.org|registry\.[a-z]+js\.org|(?:deb|security|snapshot)\."
     r"debian" + r"\.org|(?:archive|security)\.ubuntu" + r"\.com|static\.crates" + r"\.io|crates" + r"\.io)",

@@ -94,9 +94,7 @@ def test_the_inside_is_pure() -> None:
         allowed = EFFECTS_OF_PACKAGES.get(package_of(module) or "", frozenset())
         allowed |= EFFECTS_OF_MODULES.get(module, frozenset())
         problems += [
-            f"{path}:{line}: {kind}: {what}"
-            for kind, line, what in effects(text_of(path))
-            if kind not in allowed
+            f"{path}:{line}: {kind}: {what}" for kind, line, what in effects(text_of(path)) if kind not in allowed
         ]
     nothing(problems)
 
@@ -196,9 +194,7 @@ def test_a_default_is_no_fault() -> None:
 
 
 def test_functions_are_short_or_say_why_not() -> None:
-    lengths = {
-        f"{path}:{name}": lines for path in python_files() for name, lines in function_lengths(text_of(path))
-    }
+    lengths = {f"{path}:{name}": lines for path in python_files() for name, lines in function_lengths(text_of(path))}
     too_long = {name: lines for name, lines in lengths.items() if lines > LONGEST_FUNCTION}
     assert {name: lines for name, lines in too_long.items() if not LONG_FUNCTIONS.get(name)} == {}
     assert sorted(LONG_FUNCTIONS.keys() - too_long.keys()) == []

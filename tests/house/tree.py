@@ -42,9 +42,7 @@ def committed_files() -> tuple[str, ...]:
 def python_files(*folders: str) -> tuple[str, ...]:
     """The Python files below the given top-level folders; without arguments, all of them."""
     return tuple(
-        name
-        for name in committed_files()
-        if name.endswith(".py") and (not folders or name.split("/", 1)[0] in folders)
+        name for name in committed_files() if name.endswith(".py") and (not folders or name.split("/", 1)[0] in folders)
     )
 
 

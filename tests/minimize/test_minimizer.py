@@ -113,9 +113,7 @@ def test_whatever_the_predicate_wants_of_a_random_program_is_all_that_is_left(se
         return wanted <= {type(step) for step in program.steps}
 
     result = minimize(program, interesting)
-    assert sorted(type(step).__name__ for step in result.program.steps) == sorted(
-        kind.__name__ for kind in wanted
-    )
+    assert sorted(type(step).__name__ for step in result.program.steps) == sorted(kind.__name__ for kind in wanted)
     assert result.program.header == Header()
 
 
@@ -213,9 +211,7 @@ def shrink(interesting: Callable[[Program], bool], *steps: Step, header: Header 
     return steps_of(minimize(Program(header or Header(), steps), interesting))
 
 
-def has(
-    kind: type[Step], check: Callable[[ops.Operation], bool] = lambda step: True
-) -> Callable[[Program], bool]:
+def has(kind: type[Step], check: Callable[[ops.Operation], bool] = lambda step: True) -> Callable[[Program], bool]:
     return lambda program: any(type(step) is kind and check(step) for step in program.steps)
 
 

@@ -195,9 +195,7 @@ def test_a_size_beyond_the_largest_class_gets_the_largest_one() -> None:
         (256, 1 << 21, 32, None),
     ],
 )
-def test_an_unsound_geometry_is_refused(
-    page_size: int, chain: int, min_alloc: int, delta: int | None
-) -> None:
+def test_an_unsound_geometry_is_refused(page_size: int, chain: int, min_alloc: int, delta: int | None) -> None:
     with pytest.raises(ValueError, match=r"\d"):
         SizeClassTable(page_size, chain, min_alloc, delta)
 
@@ -218,9 +216,7 @@ def fullness_differences(group: Callable[[int, int], FullnessGroup]) -> list[tup
             if inuse in (0, objs):
                 want = "ZS_EMPTY" if inuse == 0 else "ZS_FULL"
             else:
-                want = (
-                    "ZS_ALMOST_EMPTY" if Fraction(inuse) <= int(Fraction(3 * objs, 4)) else "ZS_ALMOST_FULL"
-                )
+                want = "ZS_ALMOST_EMPTY" if Fraction(inuse) <= int(Fraction(3 * objs, 4)) else "ZS_ALMOST_FULL"
             if group(inuse, objs).name != want:
                 found.append((inuse, objs))
     return found

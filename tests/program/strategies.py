@@ -71,10 +71,7 @@ def _names() -> st.SearchStrategy[str]:
 
 def _verdicts() -> st.SearchStrategy[str]:
     wide = st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable() and text == text.strip())
-    return (
-        st.sampled_from(("clean", "bug/VM_BUG_ON PageLocked/unlock_page>putback/flags", "# is no comment"))
-        | wide
-    )
+    return st.sampled_from(("clean", "bug/VM_BUG_ON PageLocked/unlock_page>putback/flags", "# is no comment")) | wide
 
 
 def headers() -> st.SearchStrategy[Header]:

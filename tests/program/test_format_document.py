@@ -49,9 +49,7 @@ def test_every_operation_stands_in_the_table_with_its_number_its_text_and_its_ar
 
 def test_every_word_stands_in_the_table_in_the_order_of_its_number() -> None:
     documented = {cells[1] for cells in rows(r"[a-z_, ]+") if len(cells) == 2}
-    enums = {
-        kind.enum for named in limits.FIELDS.values() for _, kind in named if isinstance(kind, limits.Choice)
-    }
+    enums = {kind.enum for named in limits.FIELDS.values() for _, kind in named if isinstance(kind, limits.Choice)}
     assert {words(enum) for enum in enums} <= documented
 
 
@@ -66,9 +64,7 @@ def test_every_limit_stands_in_the_table() -> None:
 
 def test_the_other_figures_are_those_of_the_code() -> None:
     document = " ".join(DOCUMENT.read_text().split())
-    assert (
-        f"{text.MAX_LINES} lines of {text.MAX_LINE_CHARS} characters, {text.MAX_HEADER_LINES} of" in document
-    )
+    assert f"{text.MAX_LINES} lines of {text.MAX_LINE_CHARS} characters, {text.MAX_HEADER_LINES} of" in document
     assert f"{packed.MAX_OBJECT_BYTES} bytes, and lists in it {limits.MAX_MIGRATE_PAGES} entries" in document
     assert f"every {STEP_BYTES} bytes are a step" in document
     assert f"at most {MAX_RAW_STEPS} steps" in document
@@ -80,9 +76,7 @@ def test_the_example_is_a_program_and_names_every_header_key_of_its_table() -> N
     (example,) = blocks("zst")
     program = parse_program(example)
     assert parse_program(format_program(program)) == program
-    keys = {
-        key for cells in rows(r"`[a-z`, ]+") if len(cells) == 3 for key in re.findall(r"`([a-z]+)`", cells[0])
-    }
+    keys = {key for cells in rows(r"`[a-z`, ]+") if len(cells) == 3 for key in re.findall(r"`([a-z]+)`", cells[0])}
     full = Header("small", 1, 1, SWITCHES[:1], "a", "b", ("c",), "clean")
     written = format_program(type(program)(full, ())).splitlines()[1:-1]
     assert keys == {line.split()[0] for line in written}

@@ -143,25 +143,19 @@ def test_a_bad_header_is_refused(header: Header, reason: str) -> None:
 
 def test_a_refusal_names_the_step() -> None:
     program = Program(Header(), (ops.Trim(), ops.Compact(4)))
-    assert refused(check_program, program, "here") == (
-        "here: step 1: a pool must be a whole number from 0 to 3, not 4"
-    )
+    assert refused(check_program, program, "here") == ("here: step 1: a pool must be a whole number from 0 to 3, not 4")
 
 
 def test_the_step_after_the_last_allowed_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_STEPS", 3)
     check_program(Program(Header(), (ops.Trim(),) * 3))
-    assert "step 3: the program has more than 3 steps" in refused(
-        check_program, Program(Header(), (ops.Trim(),) * 4)
-    )
+    assert "step 3: the program has more than 3 steps" in refused(check_program, Program(Header(), (ops.Trim(),) * 4))
 
 
 def test_page_names_are_counted_over_the_whole_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "MAX_PAGE_NAMES", 3)
     step = ops.Migrate((ops.Pfn(0),) * 2, SYNC)
-    assert "step 1: the program migrates more than 3 pages" in refused(
-        check_program, Program(Header(), (step, step))
-    )
+    assert "step 1: the program migrates more than 3 pages" in refused(check_program, Program(Header(), (step, step)))
 
 
 def test_a_real_capture_is_admitted() -> None:

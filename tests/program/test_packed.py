@@ -236,12 +236,7 @@ def test_the_pure_python_msgpack_reads_the_same(monkeypatch: pytest.MonkeyPatch)
 
 
 _PLAIN = (
-    st.none()
-    | st.booleans()
-    | st.integers(-1, 1 << 40)
-    | st.floats()
-    | st.text(max_size=5)
-    | st.binary(max_size=3)
+    st.none() | st.booleans() | st.integers(-1, 1 << 40) | st.floats() | st.text(max_size=5) | st.binary(max_size=3)
 )
 _ANYTHING = st.recursive(
     _PLAIN, lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=3)

@@ -29,9 +29,7 @@ def test_one_changed_byte_changes_one_step(data: bytes, place: int, mask: int) -
     at = place % len(data)
     changed[at] ^= mask
     before, after = decode_raw(data), decode_raw(bytes(changed))
-    differing = [
-        i for i, steps in enumerate(zip(before.steps, after.steps, strict=True)) if steps[0] != steps[1]
-    ]
+    differing = [i for i, steps in enumerate(zip(before.steps, after.steps, strict=True)) if steps[0] != steps[1]]
     if at == 0:
         assert differing == []
     else:

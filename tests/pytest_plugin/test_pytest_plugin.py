@@ -83,9 +83,7 @@ def test_every_program_of_a_configured_folder_is_an_item_beside_the_other_tests(
     assert "5 tests collected" in result.stdout.str()
 
 
-def test_a_program_passes_when_it_gives_the_verdict_of_its_header(
-    pytester: pytest.Pytester, corpus: Path
-) -> None:
+def test_a_program_passes_when_it_gives_the_verdict_of_its_header(pytester: pytest.Pytester, corpus: Path) -> None:
     run(pytester).assert_outcomes(passed=3, failed=2)
 
 
@@ -113,16 +111,12 @@ def test_a_finding_that_is_gone_fails_too(pytester: pytest.Pytester, corpus: Pat
     result.stdout.fnmatch_lines([f"*kept for  {SIGNATURE}", "*now gives clean"])
 
 
-def test_only_the_folders_named_by_the_ini_file_are_collected(
-    pytester: pytest.Pytester, corpus: Path
-) -> None:
+def test_only_the_folders_named_by_the_ini_file_are_collected(pytester: pytest.Pytester, corpus: Path) -> None:
     save_program(sizes(32), pytester.path / "tests" / "elsewhere.zst")
     assert "5 tests collected" in run(pytester, "--collect-only", "-q").stdout.str()
 
 
-def test_pytest_told_what_to_run_leaves_the_folder_of_the_ini_file_out(
-    pytester: pytest.Pytester, corpus: Path
-) -> None:
+def test_pytest_told_what_to_run_leaves_the_folder_of_the_ini_file_out(pytester: pytest.Pytester, corpus: Path) -> None:
     run(pytester, "tests/test_plain.py").assert_outcomes(passed=1)
 
 

@@ -198,6 +198,4 @@ def test_two_faults_can_be_planted_together() -> None:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
 def test_a_fault_replaces_one_method(fault: Fault) -> None:
     assert fault.override is not None
-    assert (
-        len([name for name in vars(fault.override) if not name.startswith("__") and name != "_abc_impl"]) == 1
-    )
+    assert len([name for name in vars(fault.override) if not name.startswith("__") and name != "_abc_impl"]) == 1

@@ -27,8 +27,7 @@ def test_a_size_that_no_class_serves_is_refused_before_anything_is_allocated(siz
     world = World()
     assert world.zs.zs_malloc(world.pool, size, MOVABLE) == 0
     assert world.machine.slab.live_by_cache() == [
-        (name, live if name not in ("zspage", "zs_handle") else 0)
-        for name, live in world.machine.slab.live_by_cache()
+        (name, live if name not in ("zspage", "zs_handle") else 0) for name, live in world.machine.slab.live_by_cache()
     ]
     world.finish()
 

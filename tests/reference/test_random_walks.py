@@ -69,9 +69,7 @@ def step_on_object(world: World, handle: int, word: str, number: int) -> None:
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(
-    walk=st.lists(st.tuples(st.sampled_from(STEPS + RARE), st.integers(0, 1000)), min_size=10, max_size=60)
-)
+@given(walk=st.lists(st.tuples(st.sampled_from(STEPS + RARE), st.integers(0, 1000)), min_size=10, max_size=60))
 def test_a_walk_keeps_every_invariant_and_leaves_nothing(name: str, walk: list[tuple[str, int]]) -> None:
     world = World(name, pages=(64, 64))
     rows = tuple(world.table.class_for(size + 8) for size in sorted(set(SIZES[name])))

@@ -208,9 +208,7 @@ class World:
         assert sorted(seen) == sorted(self.contents)
         assert self.zs.zs_get_total_pages(self.pool) == pages_count
         assert sum(self.zone_state(NR_ZSPAGES)) == pages_count
-        assert self.zs.isolated_zspages(self.pool) == len(
-            {self.zs.page_owner(page) for page in self.isolated}
-        )
+        assert self.zs.isolated_zspages(self.pool) == len({self.zs.page_owner(page) for page in self.isolated})
         assert not self.machine.locks.held
         for handle in self.contents:
             assert self.read(handle) == self.contents[handle]
@@ -236,9 +234,7 @@ class World:
         assert get_fullness_group(view.inuse, row.objs_per_zspage) == group
         assert view.isolated == sum(page in view.pages for page in self.isolated)
         assert len(view.pages) == row.pages_per_zspage
-        assert view.offsets == tuple(
-            -i * self.page_size % row.size_bytes for i in range(row.pages_per_zspage)
-        )
+        assert view.offsets == tuple(-i * self.page_size % row.size_bytes for i in range(row.pages_per_zspage))
         assert len(view.free_indices) == row.objs_per_zspage - view.inuse
         assert len(set(view.free_indices)) == len(view.free_indices)
         for number, page in enumerate(view.pages):

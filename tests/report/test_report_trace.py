@@ -21,9 +21,7 @@ from zsfuzz.report.verdict import verdict_json, verdict_lines
 
 
 def row(pfn: int, owner: str = "free/3", index: int = -1, refcount: int = 0, **flags: bool) -> PageRow:
-    return PageRow(
-        pfn, "NORMAL", owner, index, flags.get("locked", False), flags.get("isolated", False), refcount
-    )
+    return PageRow(pfn, "NORMAL", owner, index, flags.get("locked", False), flags.get("isolated", False), refcount)
 
 
 def test_a_trace_shows_the_steps_of_both_sides_and_marks_the_first_difference() -> None:

@@ -44,11 +44,7 @@ def oddities(imported: TraceImport) -> dict[str, int]:
     plain = {"lines", "malloc", "free", "migrate", "compact", "approximated", "pools"}
     plain |= {"peak_live", "live_at_end", "needed_pages"}
     counts = imported.counts
-    return {
-        name: getattr(counts, name)
-        for name in counts.__slots__
-        if name not in plain and getattr(counts, name)
-    }
+    return {name: getattr(counts, name) for name in counts.__slots__ if name not in plain and getattr(counts, name)}
 
 
 def test_a_handle_is_the_lowest_free_slot_until_it_is_freed() -> None:

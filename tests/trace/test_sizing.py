@@ -42,11 +42,7 @@ class Simulation:
         self.zspages[place[0]][place[1]] -= 1
 
 
-@given(
-    st.lists(
-        st.tuples(st.sampled_from([24, 100, 2040, 2712, 3256, 3257, 4096]), st.integers(0, 99)), max_size=80
-    )
-)
+@given(st.lists(st.tuples(st.sampled_from([24, 100, 2040, 2712, 3256, 3257, 4096]), st.integers(0, 99)), max_size=80))
 def test_no_order_of_frees_needs_more_than_the_bound(steps: list[tuple[int, int]]) -> None:
     bound = MemoryBound(TABLE)
     simulated = Simulation()

@@ -13,9 +13,7 @@ MEMMAP = 0xFFFFEA0000000000
 
 def event(name: str, fields: str, task: str = "kswapd0-38", cpu: int = 0) -> str:
     """One event line."""
-    return (
-        f"{task:>20}      [{cpu:03d}] ...1.     6.410548: {name}: (somewhere+0x0/0x10 [zsmalloc]) {fields}\n"
-    )
+    return f"{task:>20}      [{cpu:03d}] ...1.     6.410548: {name}: (somewhere+0x0/0x10 [zsmalloc]) {fields}\n"
 
 
 def malloc(size: int, task: str = "kswapd0-38", pool: int = POOL, gfp: int = 0x280A, cpu: int = 0) -> str:

@@ -22,9 +22,7 @@ DEFAULT_CANDIDATE = "candidate"
 class ProgramRunner(Protocol):
     """Runs programs on one pair of targets. A run is a pure function of the program."""
 
-    def run(
-        self, program: Program, *, cadence: int | None = None, observer: Observer | None = None
-    ) -> RunResult:
+    def run(self, program: Program, *, cadence: int | None = None, observer: Observer | None = None) -> RunResult:
         """Run one program; cadence: steps between full comparisons, 1 = after every step."""
 
 

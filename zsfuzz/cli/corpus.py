@@ -90,9 +90,7 @@ def run_check(arguments: argparse.Namespace, output: Output) -> int:
         output.json(report.as_json())
     else:
         output.lines(bad.reason for bad in report.bad)
-        output.line(
-            f"{report.files} programs, {report.executed} run for their verdicts, {len(report.bad)} bad"
-        )
+        output.line(f"{report.files} programs, {report.executed} run for their verdicts, {len(report.bad)} bad")
     return status.FINDING if report.bad else status.NOTHING_FOUND
 
 

@@ -24,9 +24,7 @@ _EXAMPLES = """\
 
 def add(commands: options.Commands) -> None:
     """Add the command and its parts."""
-    parser = options.add_command(
-        commands, "faults", run_list, "the bugs that can be planted with --fault", _EXAMPLES
-    )
+    parser = options.add_command(commands, "faults", run_list, "the bugs that can be planted with --fault", _EXAMPLES)
     parts = cast(options.Commands, parser.add_subparsers(dest="part", metavar="COMMAND", required=True))
     listing = options.add_command(parts, "list", run_list, "list every fault by its id", _EXAMPLES)
     options.add_json_option(listing)

@@ -69,9 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _dispatch(argv: Sequence[str] | None, output: Output) -> int:
     if not __debug__:
-        raise UsageError(
-            "assertions are off (python -O or PYTHONOPTIMIZE) and they are checks here; run without -O"
-        )
+        raise UsageError("assertions are off (python -O or PYTHONOPTIMIZE) and they are checks here; run without -O")
     try:
         arguments = build_parser().parse_args(argv)
     except HelpAsked as help_asked:

@@ -42,13 +42,9 @@ Exit status: 0 when OUT was written, 2 when FILE gives no finding, 3 a fault.
 
 def add(commands: options.Commands) -> None:
     """Add the command."""
-    parser = options.add_command(
-        commands, "minimize", run, "make a finding's program small", _EXAMPLES, _MORE
-    )
+    parser = options.add_command(commands, "minimize", run, "make a finding's program small", _EXAMPLES, _MORE)
     parser.add_argument("files", metavar="FILE", nargs="*", help=".zst or .zsf")
-    parser.add_argument(
-        "-o", "--output", metavar="OUT", required=True, help="the small program, .zst or .zsf"
-    )
+    parser.add_argument("-o", "--output", metavar="OUT", required=True, help="the small program, .zst or .zsf")
     options.add_target_options(parser)
     options.add_json_option(parser)
 
@@ -130,9 +126,7 @@ def _minimize(task: _Task, output: Output, started: float) -> MinimizeResult:
         return minimize(task.best, task.interesting, progress=show)
 
 
-def minimize_json(
-    signature: str, result: MinimizeResult, seconds: float, before: int, out: str
-) -> dict[str, Any]:
+def minimize_json(signature: str, result: MinimizeResult, seconds: float, before: int, out: str) -> dict[str, Any]:
     """Return the object that `minimize --json` prints."""
     return {
         "signature": signature,

@@ -27,9 +27,7 @@ class HelpAsked(Exception):
 class Parser(argparse.ArgumentParser):
     """argparse, with one line for a mistake and no guessing of shortened options."""
 
-    def __init__(
-        self, prog: str | None = None, description: str | None = None, epilog: str | None = None
-    ) -> None:
+    def __init__(self, prog: str | None = None, description: str | None = None, epilog: str | None = None) -> None:
         super().__init__(
             prog=prog,
             description=description,
@@ -57,9 +55,7 @@ Command = Callable[[argparse.Namespace, Output], int]
 """Runs one command and returns its exit status."""
 
 
-def add_command(
-    commands: Commands, name: str, run: Command, help: str, examples: str, more: str = ""
-) -> Parser:
+def add_command(commands: Commands, name: str, run: Command, help: str, examples: str, more: str = "") -> Parser:
     """Add a command whose --help shows examples and return its parser."""
     text = help[0].upper() + help[1:] + "."
     parser = commands.add_parser(

@@ -83,9 +83,7 @@ class Output:
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
         if not isinstance(error, BrokenPipeError):
-            raise UsageError(
-                f"cannot write to standard output: {error.strerror}; send it elsewhere"
-            ) from error
+            raise UsageError(f"cannot write to standard output: {error.strerror}; send it elsewhere") from error
 
 
 def printable(line: str) -> str:

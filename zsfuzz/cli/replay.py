@@ -46,12 +46,8 @@ def add(commands: options.Commands) -> None:
         metavar="N",
         help="steps between two full comparisons (1; more for programs of thousands of steps)",
     )
-    parser.add_argument(
-        "--trace", action="store_true", help="print the steps of both sides and the map of pfns"
-    )
-    parser.add_argument(
-        "--strict", action="store_true", help="status 1 as well when a file's verdict changed"
-    )
+    parser.add_argument("--trace", action="store_true", help="print the steps of both sides and the map of pfns")
+    parser.add_argument("--strict", action="store_true", help="status 1 as well when a file's verdict changed")
     options.add_json_option(parser)
 
 

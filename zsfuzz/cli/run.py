@@ -49,9 +49,7 @@ Exit status: 0 nothing found, 1 a finding, 2 a mistake in the command, 3 a fault
 
 def add(commands: options.Commands) -> None:
     """Add the command."""
-    parser = options.add_command(
-        commands, "run", run, "fuzz a candidate against a reference", _EXAMPLES, _MORE
-    )
+    parser = options.add_command(commands, "run", run, "fuzz a candidate against a reference", _EXAMPLES, _MORE)
     options.add_target_options(parser)
     group = parser.add_argument_group("campaign")
     group.add_argument(
@@ -62,15 +60,9 @@ def add(commands: options.Commands) -> None:
     )
     group.add_argument("--time", type=options.seconds, metavar="S", help="stop after S seconds")
     group.add_argument("--runs", type=options.count, metavar="N", help="stop after N programs")
-    group.add_argument(
-        "--workers", type=options.count, default=1, metavar="N", help="processes (only 1 for now)"
-    )
-    group.add_argument(
-        "--seed", type=options.seed, metavar="N", help="start of all random choices (a new one)"
-    )
-    group.add_argument(
-        "--corpus", type=options.folder, metavar="DIR", help="programs to start from, and to add to"
-    )
+    group.add_argument("--workers", type=options.count, default=1, metavar="N", help="processes (only 1 for now)")
+    group.add_argument("--seed", type=options.seed, metavar="N", help="start of all random choices (a new one)")
+    group.add_argument("--corpus", type=options.folder, metavar="DIR", help="programs to start from, and to add to")
     group.add_argument(
         "--findings",
         type=options.folder,
@@ -165,8 +157,6 @@ def _status(result: CampaignResult, output: Output) -> int:
     if result.findings:
         return status.FINDING
     if result.tally.operations == 0:
-        output.note(
-            "zsfuzz: no operation had an effect, so nothing was tested; this is a fault of zsfuzz itself"
-        )
+        output.note("zsfuzz: no operation had an effect, so nothing was tested; this is a fault of zsfuzz itself")
         return status.HARNESS_FAULT
     return status.NOTHING_FOUND

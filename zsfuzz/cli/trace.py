@@ -28,9 +28,7 @@ def add(commands: options.Commands) -> None:
     """Add the command and its parts."""
     parser = options.add_command(commands, "trace", run_import, "programs of kernel traces", _EXAMPLES)
     parts = cast(options.Commands, parser.add_subparsers(dest="part", metavar="COMMAND", required=True))
-    importing = options.add_command(
-        parts, "import", run_import, "make a program of an ftrace capture", _EXAMPLES
-    )
+    importing = options.add_command(parts, "import", run_import, "make a program of an ftrace capture", _EXAMPLES)
     importing.add_argument("file", metavar="FTRACE", help="ftrace text, plain or gzip")
     importing.add_argument(
         "-o", "--output", type=options.folder, metavar="DIR", required=True, help="where programs go"

@@ -57,9 +57,7 @@ class CorpusStore:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise UsageError(
-                    f"{self.folder}: no corpus folder: {error.strerror}; name another"
-                ) from error
+                raise UsageError(f"{self.folder}: no corpus folder: {error.strerror}; name another") from error
         if not self.folder.is_dir():
             raise UsageError(f"{self.folder}: no such folder; name one that holds programs")
 

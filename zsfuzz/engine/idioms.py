@@ -237,9 +237,7 @@ def failing_request(writer: Writer) -> None:
         _malloc(writer, _chain_class(writer))
     _settle(writer, isolated=operation in (FailOperation.OFFLINE, FailOperation.POISON))
     following = request()
-    writer.emit(
-        Fail(operation, FailWhat.PAGE if dice.percent(80) else dice.pick(tuple(FailWhat)), dice.below(4))
-    )
+    writer.emit(Fail(operation, FailWhat.PAGE if dice.percent(80) else dice.pick(tuple(FailWhat)), dice.below(4)))
     writer.emit(following)
 
 

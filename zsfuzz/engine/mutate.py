@@ -90,11 +90,7 @@ class Mutator:
     def _swap(self, draft: _Draft, other: Program) -> None:
         steps = draft.steps
         one = self._dice.below(len(steps))
-        two = (
-            min(len(steps) - 1, one + self._dice.few(8))
-            if self._dice.percent(70)
-            else self._dice.below(len(steps))
-        )
+        two = min(len(steps) - 1, one + self._dice.few(8)) if self._dice.percent(70) else self._dice.below(len(steps))
         steps[one], steps[two] = steps[two], steps[one]
 
     def _move(self, draft: _Draft, other: Program) -> None:

@@ -67,9 +67,7 @@ def _any_page(dice: Dice, memory_pages: int) -> PageName:
 Nonsense = Callable[[Dice, int, int], Operation]
 
 _NONSENSE: tuple[Nonsense, ...] = (
-    lambda dice, page_size, pages: Malloc(
-        dice.below(8), dice.below(page_size + 2), Gfp.MOVABLE, dice.below(4)
-    ),
+    lambda dice, page_size, pages: Malloc(dice.below(8), dice.below(page_size + 2), Gfp.MOVABLE, dice.below(4)),
     lambda dice, page_size, pages: Malloc(dice.below(SLOTS), dice.pick((0, 1, 24, page_size, page_size + 1))),
     lambda dice, page_size, pages: FREE[dice.below(SLOTS)],
     lambda dice, page_size, pages: MAP[dice.below(SLOTS)][dice.below(len(MAP_MODES))],
@@ -78,9 +76,7 @@ _NONSENSE: tuple[Nonsense, ...] = (
     lambda dice, page_size, pages: Read(dice.below(SLOTS), dice.below(page_size), dice.below(page_size)),
     lambda dice, page_size, pages: COMPACT[dice.below(POOLS)],
     lambda dice, page_size, pages: Isolate(dice.below(PAGE_SLOTS), _any_page(dice, pages)),
-    lambda dice, page_size, pages: Migrate(
-        (_any_page(dice, pages), _any_page(dice, pages)), dice.pick(MODES)
-    ),
+    lambda dice, page_size, pages: Migrate((_any_page(dice, pages), _any_page(dice, pages)), dice.pick(MODES)),
     lambda dice, page_size, pages: PUTBACK[dice.below(PAGE_SLOTS)],
     lambda dice, page_size, pages: Contig(dice.below(pages), pages + dice.below(32)),
     lambda dice, page_size, pages: Online(0, dice.below(pages + 40)),

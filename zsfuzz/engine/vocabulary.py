@@ -59,10 +59,7 @@ BLOCKED_BY_ISOLATION: frozenset[type[Operation]] = frozenset((Offline, Poison, D
 MAP_MODES: tuple[MapMode, ...] = tuple(MapMode)
 SCANNERS: tuple[Scanner, ...] = tuple(Scanner)
 MODES: tuple[MigrateMode, ...] = (
-    (MigrateMode.ASYNC,) * 5
-    + (MigrateMode.SYNC_LIGHT,) * 5
-    + (MigrateMode.SYNC,) * 5
-    + (MigrateMode.SYNC_NO_COPY,)
+    (MigrateMode.ASYNC,) * 5 + (MigrateMode.SYNC_LIGHT,) * 5 + (MigrateMode.SYNC,) * 5 + (MigrateMode.SYNC_NO_COPY,)
 )
 """Weighted: zs_page_migrate() refuses SYNC_NO_COPY outright, so it is worth little."""
 

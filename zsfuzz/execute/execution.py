@@ -69,9 +69,7 @@ _NO_OP: Final = object()
 class Execution:
     """One run of one program."""
 
-    def __init__(
-        self, program: Program, sides: tuple[Side, Side], cadence: int, observer: Observer | None
-    ) -> None:
+    def __init__(self, program: Program, sides: tuple[Side, Side], cadence: int, observer: Observer | None) -> None:
         self.program = program
         self.reference, self.candidate = sides
         self.sides = sides
@@ -218,7 +216,9 @@ class Execution:
             for side in self.sides:
                 held = side.machine.locks.held
                 if held:
-                    raise Violation("invariant", "I5 lock held at quiescence", (), held[0][0], side, f"holds {held[0][0]}")
+                    raise Violation(
+                        "invariant", "I5 lock held at quiescence", (), held[0][0], side, f"holds {held[0][0]}"
+                    )
 
     def _can_compare_placements(self) -> bool:
         """Return whether it is worth its time now. Of the objects of a capture, tens of thousands, it is not after

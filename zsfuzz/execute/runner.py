@@ -79,9 +79,7 @@ class Runner:
                 side.reset()
         return pair
 
-    def run(
-        self, program: Program, *, cadence: int | None = None, observer: Observer | None = None
-    ) -> RunResult:
+    def run(self, program: Program, *, cadence: int | None = None, observer: Observer | None = None) -> RunResult:
         """Return the verdict on one program. cadence 1: everything after every step."""
         sides = self._sides(program)
         return Execution(program, sides, cadence or self.cadence, observer).run()

@@ -206,9 +206,7 @@ class Buddy:
         value = self._words[at] + delta
         if value < 0:
             name = VMSTAT_NAMES[item]
-            raise Report(
-                "invariant", "I7 zone counter below zero", name, f"{name} of zone {zone} would be {value}"
-            )
+            raise Report("invariant", "I7 zone counter below zero", name, f"{name} of zone {zone} would be {value}")
         self._words[at] = value
 
     # -- free lists (links in page->lru, trusted code)
@@ -390,9 +388,7 @@ class Buddy:
         words = self._words
         head = self._page_word(first)
         if words[head + _LRU] & 1:
-            raise Report(
-                "bug", "VM_BUG_ON PageTail", "compound_head", f"free of pfn {first}, which is a tail page"
-            )
+            raise Report("bug", "VM_BUG_ON PageTail", "compound_head", f"free of pfn {first}, which is a tail page")
         if words[head + _FLAGS] >> PG_hwpoison & 1 and not order:
             return False
         if self._memory.frame_is_free(first):
@@ -409,9 +405,7 @@ class Buddy:
         page = self._page_word(pfn)
         if self._words[self._page_word(first) + _FLAGS] >> PG_head & 1:
             if self._words[page + _LRU] != (VMEMMAP_START + first * STRUCT_PAGE_SIZE) | 1:
-                raise Report(
-                    "invariant", "I6 bad page at free", "compound_head", f"tail pfn {pfn} lost its head"
-                )
+                raise Report("invariant", "I6 bad page at free", "compound_head", f"tail pfn {pfn} lost its head")
             self._words[page + _LRU], self._words[page + _LRU_PREV] = LIST_POISON1, LIST_POISON2
             self._words[page + _MAPPING] = 0
         self._check_free_page(pfn)
@@ -427,13 +421,9 @@ class Buddy:
         ):
             self._bad_page(pfn, PAGE_FLAGS_CHECK_AT_FREE, "free")
         if flags >> PG_isolated & 1:
-            raise Report(
-                "invariant", "I10 isolated page freed", "PG_isolated", f"pfn {pfn} is freed while isolated"
-            )
+            raise Report("invariant", "I10 isolated page freed", "PG_isolated", f"pfn {pfn} is freed while isolated")
         if words[page + _PRIVATE]:
-            raise Report(
-                "invariant", "I6 bad page at free", "private", f"pfn {pfn} is freed with private set"
-            )
+            raise Report("invariant", "I6 bad page at free", "private", f"pfn {pfn} is freed with private set")
         words[page + _FLAGS] = flags & ~PAGE_FLAGS_CHECK_AT_PREP
 
     def free_unref_page(self, page: int, order: int = 0) -> None:

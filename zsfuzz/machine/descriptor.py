@@ -167,9 +167,7 @@ class Descriptor:
         """Redirects. Errors: VM_BUG_ON for a count that is not positive."""
         head = self.compound_head(page)
         if self.page_ref_count(head) <= 0:
-            self.m.BUG(
-                "VM_BUG_ON _refcount", "get_page", f"get_page() with a count of {self.page_ref_count(head)}"
-            )
+            self.m.BUG("VM_BUG_ON _refcount", "get_page", f"get_page() with a count of {self.page_ref_count(head)}")
         self.m.atomic_add32(head + PG_REFCOUNT, 1)
 
     def put_page(self, page: int) -> None:
@@ -319,8 +317,7 @@ class Descriptor:
         if self.PageHuge(page):
             return False
         return any(
-            signed32(self.page_type(head + number * STRUCT_PAGE_SIZE)) >= 0
-            for number in range(self.compound_nr(head))
+            signed32(self.page_type(head + number * STRUCT_PAGE_SIZE)) >= 0 for number in range(self.compound_nr(head))
         )
 
     def page_mapcount(self, page: int) -> int:

@@ -52,9 +52,7 @@ class Locks:
             if held[position][1] == address and held[position][0] == name:
                 del held[position]
                 return
-        raise Report(
-            "invariant", "I5 unlock of a lock not held", name, f"{name}: released, but not held here"
-        )
+        raise Report("invariant", "I5 unlock of a lock not held", name, f"{name}: released, but not held here")
 
     def blocked(self, name: str, address: int) -> None:
         """Raise: this lane would wait for ever."""
@@ -69,9 +67,7 @@ class Locks:
         if path:
             first = path.index(min(path))  # which edge came last is chance
             cycle = " > ".join([*path[first:], *path[: first + 1]])
-            raise Report(
-                "invariant", "lock order", cycle, f"lock order: {earlier} > {later} closes {cycle}"
-            )
+            raise Report("invariant", "lock order", cycle, f"lock order: {earlier} > {later} closes {cycle}")
 
     def _path(self, start: str, goal: str) -> list[str]:
         """Return a path in the order graph, or an empty list."""

@@ -211,9 +211,7 @@ class Machine:
         """Return mapping->a_ops. Errors: Report for a word that names none."""
         number = self.load(mapping + _AOPS)
         if number >= len(self._aops):
-            raise Report(
-                "memory", "wild call", "a_ops", f"a_ops of {self.memory.describe(mapping)} is no table"
-            )
+            raise Report("memory", "wild call", "a_ops", f"a_ops of {self.memory.describe(mapping)} is no table")
         return self._aops[number]
 
     def wait_event(self, condition: Callable[[], bool], name: str) -> None:

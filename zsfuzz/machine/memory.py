@@ -447,7 +447,6 @@ class Memory:
         self.shadow[frames >> 3 :] = saved.rest_shadow
         self._touched[:] = saved.touched
 
-
     def save_heap(self, top: int) -> tuple[bytes, bytes]:
         """Return a copy of the heap below an address, and of what may be touched there."""
         start, end = self.frame_bytes, self.frame_bytes + top - self.heap_base

@@ -72,17 +72,13 @@ class Slab:
         words = self._memory.words
         address = -(-words[self._top_index] // align) * align
         if address + length > self._heap_end:
-            raise Report(
-                "bug", "heap exhausted", "", "the simulated slab heap is full; give the program fewer slots"
-            )
+            raise Report("bug", "heap exhausted", "", "the simulated slab heap is full; give the program fewer slots")
         words[self._top_index] = address + length
         return address
 
     # -- caches
 
-    def kmem_cache_create(
-        self, name: str, size_bytes: int, align: int = 8, *, typesafe_by_rcu: bool = False
-    ) -> int:
+    def kmem_cache_create(self, name: str, size_bytes: int, align: int = 8, *, typesafe_by_rcu: bool = False) -> int:
         """Return the address of a new cache. size_bytes is rounded up to 8; align is a power of two >= 8."""
         if name not in self._names:
             self._names.append(name)
@@ -158,13 +154,9 @@ class Slab:
         slot = self._index(address) if inside else 0
         state = words[slot - 1] if inside else 0
         if state == _FREE:
-            raise Report(
-                "memory", "double free", name, f"double free of a {name} object, {memory.describe(address)}"
-            )
+            raise Report("memory", "double free", name, f"double free of a {name} object, {memory.describe(address)}")
         if state != _ALLOCATED:
-            raise Report(
-                "memory", "invalid free", name, f"free of {memory.describe(address)}, no {name} object"
-            )
+            raise Report("memory", "invalid free", name, f"free of {memory.describe(address)}, no {name} object")
         words[slot - 1] = _FREE
         words[at + _LIVE] -= 1
         size = words[at + _SIZE] >> 3

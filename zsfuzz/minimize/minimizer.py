@@ -80,9 +80,7 @@ def minimize(
     interrupted = exhausted = False
     try:
         if not search.execute(program):
-            raise UsageError(
-                "minimize: the program does not show what is to be kept; replay it with the same targets"
-            )
+            raise UsageError("minimize: the program does not show what is to be kept; replay it with the same targets")
         _to_fixed_point(search)
     except KeyboardInterrupt:
         interrupted = True

@@ -120,11 +120,7 @@ class ExpectedDifferences:
         """Return whether D4 predicts how many more pages the candidate failed to move."""
         target, d = judge.candidate.target, judge.candidate.d
         held = [head for _, head, _ in judge.candidate.references.values()]
-        refused = [
-            page
-            for page in pages
-            if target.page_owner(page) and d.compound_head(page) in held
-        ]
+        refused = [page for page in pages if target.page_owner(page) and d.compound_head(page) in held]
         match reference, candidate:
             case ((int(failed), rest), (int(failed_too), rest_too)) if refused and rest == rest_too:
                 explained = failed_too - failed == len(refused)

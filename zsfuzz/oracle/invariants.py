@@ -200,7 +200,9 @@ class Inspection:
     def _check_free_list(self, view: ZspageView, size_class: SizeClass) -> None:
         objects = size_class.objs_per_zspage
         free = view.free_indices
-        self._must(len(free) == objects - view.inuse, "I4 free list length", "free list", len(free), objects - view.inuse)
+        self._must(
+            len(free) == objects - view.inuse, "I4 free list length", "free list", len(free), objects - view.inuse
+        )
         self._must(len(set(free)) == len(free), "I4 free list cycle", "free list", free)
         tagged = [
             index
@@ -243,7 +245,9 @@ class Inspection:
                 key = (number, index)
                 objects = zspages.get(key, 0) * self._classes[index].objs_per_zspage
                 self._must(row.obj_used == inuse.get(key, 0), "I2 sum of inuse", "inuse", row.obj_used, inuse.get(key))
-                self._must(row.obj_allocated == objects, "I2 OBJ_ALLOCATED", "obj_allocated", row.obj_allocated, objects)
+                self._must(
+                    row.obj_allocated == objects, "I2 OBJ_ALLOCATED", "obj_allocated", row.obj_allocated, objects
+                )
             total = self._target.zs_get_total_pages(self._side.pools[number])
             self._must(total == pages.get(number, 0), "I2 pages_allocated", "pages", total, pages.get(number, 0))
 

@@ -45,9 +45,7 @@ class Violation(Exception):
 
     def finding_at(self, step: int) -> Finding:
         """Return the finding of this violation."""
-        return Finding(
-            self.kind, self.rule, self.functions, self.field, self.target, step, self.message, self.details
-        )
+        return Finding(self.kind, self.rule, self.functions, self.field, self.target, step, self.message, self.details)
 
 
 def shorten(value: object, limit: int = 240) -> str:
@@ -127,9 +125,7 @@ class Judge:
         self.parted = self.parted or self.expected.parting_rule(self)
         return bool(self.parted)
 
-    def diverged(
-        self, rule: str, functions: tuple[str, ...], field: str, reference: object, candidate: object
-    ) -> None:
+    def diverged(self, rule: str, functions: tuple[str, ...], field: str, reference: object, candidate: object) -> None:
         """Raise the divergence of one datum."""
         where = " ".join(functions) or "state"
         raise Violation(
@@ -142,9 +138,7 @@ class Judge:
             (("reference", shorten(reference)), ("candidate", shorten(candidate))),
         )
 
-    def contents(
-        self, slot: int, content: ContentView, offset: int, length: int, addresses: tuple[int, int]
-    ) -> None:
+    def contents(self, slot: int, content: ContentView, offset: int, length: int, addresses: tuple[int, int]) -> None:
         """Read an object on both sides, and hold it against the dictionary and against each other."""
         data = []
         for side, address in zip((self.reference, self.candidate), addresses, strict=True):

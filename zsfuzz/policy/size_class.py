@@ -202,9 +202,7 @@ def _refuse_unsound(page_size: int, max_pages_per_zspage: int, min_alloc: int, s
     # One index more than there are objects: a free list may end in a phantom slot.
     most_objs = max_pages_per_zspage * page_size // min_alloc
     if most_objs > ObjectEncoding.of(page_size).obj_index_mask:
-        raise ValueError(
-            f"{most_objs} objects per zspage do not fit an object value of {page_size}-byte pages"
-        )
+        raise ValueError(f"{most_objs} objects per zspage do not fit an object value of {page_size}-byte pages")
 
 
 @dataclass(frozen=True, slots=True)

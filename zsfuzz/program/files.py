@@ -78,9 +78,7 @@ def _read(path: str | os.PathLike[str], where: str) -> bytes:
     except (OSError, ValueError) as error:
         raise UsageError(f"{where}: cannot be read: {_reason(error)}") from None
     if len(data) > MAX_FILE_BYTES:
-        raise UsageError(
-            f"{where}: the file is larger than {MAX_FILE_BYTES} bytes, the most that is read; split it"
-        )
+        raise UsageError(f"{where}: the file is larger than {MAX_FILE_BYTES} bytes, the most that is read; split it")
     return data
 
 

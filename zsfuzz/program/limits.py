@@ -244,9 +244,7 @@ def _check_text(noun: str, value: object, longest: int, spaces: bool) -> None:
     if not value or len(value) > longest:
         raise Malformed(f"{noun} must have 1 to {longest} characters, not {len(value)}")
     if not value.isprintable() or value != value.strip() or (" " in value and not spaces):
-        raise Malformed(
-            f"{noun} must be printable{'' if spaces else ' and free of spaces'}, not {shown(value)}"
-        )
+        raise Malformed(f"{noun} must be printable{'' if spaces else ' and free of spaces'}, not {shown(value)}")
 
 
 def _check_names(noun: str, values: object, most: int) -> None:

@@ -47,9 +47,7 @@ from zsfuzz.program.text import newer_version
 
 MAGIC = b"\x89zsf\r\n\x1a\n"  # no text begins so, and whatever rewrites line ends breaks it
 BLOCK_OPCODE = 127  # kept for parallel blocks: [127, [lane, ...], schedule], a lane being a list of steps
-MAX_OBJECT_BYTES = (
-    64 << 10
-)  # 64 faults of 200 wide characters make a header of 58,000; a step has 7,000 at most
+MAX_OBJECT_BYTES = 64 << 10  # 64 faults of 200 wide characters make a header of 58,000; a step has 7,000 at most
 _SEAL_BYTES = 5
 _UINT32 = b"\xce"  # msgpack's mark of a uint32, big-endian
 _COMPONENT, _ISOLATED_PAGE, _PFN = range(3)
@@ -225,9 +223,7 @@ def _version(version: object) -> int:
 
 def _check_seal(data: bytes) -> None:
     if data[-_SEAL_BYTES:] != seal(memoryview(data)[:-_SEAL_BYTES]):
-        raise Malformed(
-            "the file is damaged or cut off: its check sum is wrong; get it again from where it came"
-        )
+        raise Malformed("the file is damaged or cut off: its check sum is wrong; get it again from where it came")
 
 
 def _header_map(raw: object) -> dict[str, object]:

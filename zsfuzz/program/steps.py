@@ -264,9 +264,7 @@ _MIGRATE = "|".join(mode.value for mode in ops.MigrateMode)
 SYNTAX: dict[str, Syntax] = {
     "malloc": Syntax(
         f"h1 = malloc SIZE [{_GFP}] [z0]",
-        lambda w: ops.Malloc(
-            w.result("h", "a handle"), w.number("a size"), w.gfp_or_movable(), w.pool_or_first()
-        ),
+        lambda w: ops.Malloc(w.result("h", "a handle"), w.number("a size"), w.gfp_or_movable(), w.pool_or_first()),
     ),
     "free": Syntax("free h1", lambda w: ops.Free(w.handle())),
     "map": Syntax("map h1 ro|wo|rw", lambda w: ops.Map(w.handle(), w.choice(MAP_MODE))),
@@ -277,9 +275,7 @@ SYNTAX: dict[str, Syntax] = {
     "read": Syntax("read h1 OFFSET+LENGTH", lambda w: ops.Read(w.handle(), *w.span())),
     "compact": Syntax("compact [z0]", lambda w: ops.Compact(w.pool_or_first())),
     "shrink": Syntax("shrink count|scan [z0]", lambda w: ops.Shrink(w.choice(SHRINK), w.pool_or_first())),
-    "isolate": Syntax(
-        "p0 = isolate PAGE", lambda w: ops.Isolate(w.result("p", "an isolated page"), w.page())
-    ),
+    "isolate": Syntax("p0 = isolate PAGE", lambda w: ops.Isolate(w.result("p", "an isolated page"), w.page())),
     "migrate": Syntax(
         f"migrate [PAGE]... {_MIGRATE}",
         lambda w: ops.Migrate(w.pages_but_last(), w.choice(MIGRATE_MODE)),

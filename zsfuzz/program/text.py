@@ -184,9 +184,7 @@ def _split(text: str, reader: _Reader) -> list[str]:
     control = _CONTROL.search(text)
     if control is not None:
         reader.line = text.count("\n", 0, control.start()) + 1
-        raise Malformed(
-            f"the control character {shown(control.group())} has no place in a program; remove it"
-        )
+        raise Malformed(f"the control character {shown(control.group())} has no place in a program; remove it")
     return text.split("\n")
 
 

@@ -123,9 +123,7 @@ def run_line(progress: Progress) -> str:
         f"{progress.operations / max(progress.seconds, 1e-9):,.0f} ops/s",
         f"{progress.findings} findings ({progress.hits} hits)",
     ]
-    parts += [
-        f"{shown} {progress.engine[name]:,}" for name, shown in _ENGINE_COUNTS if name in progress.engine
-    ]
+    parts += [f"{shown} {progress.engine[name]:,}" for name, shown in _ENGINE_COUNTS if name in progress.engine]
     if progress.seconds_left is not None:
         parts.append(f"{progress.seconds_left:.0f} s left")
     if progress.programs_left is not None:

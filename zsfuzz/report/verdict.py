@@ -51,9 +51,7 @@ def verdict_json(verdict: Verdict, where: str, replay: str, trace: Trace | None)
         "as_kept": verdict.as_kept,
         "operations": verdict.result.operations,
         "no_ops": verdict.result.no_ops,
-        "findings": [
-            finding.as_json() | {"program": where, "replay": replay} for finding in verdict.result.findings
-        ],
+        "findings": [finding.as_json() | {"program": where, "replay": replay} for finding in verdict.result.findings],
         "expected_differences": dict(sorted(verdict.result.expected.items())),
         "parted": verdict.result.parted,
         "checks": dict(sorted(verdict.result.checks.items())),

@@ -83,9 +83,7 @@ class Target(ABC):
 
     protocol_version: ClassVar[int] = PROTOCOL_VERSION
     name: ClassVar[str]
-    rules: ClassVar[type[Descriptor]] = (
-        Descriptor  # what the core looks at pages with: the design's core patches
-    )
+    rules: ClassVar[type[Descriptor]] = Descriptor  # what the core looks at pages with: the design's core patches
     page_words: ClassVar[frozenset[int] | None] = None  # struct page words the design may write; None: all
 
     def __init__(self, kernel: Kernel) -> None:

@@ -54,17 +54,13 @@ def resolve(name: str) -> type[Target]:
     if name.startswith(_ONE_HAZARD):
         fault = _fault(name.removeprefix(_ONE_HAZARD))
         if fault.target != "candidate":
-            raise UsageError(
-                f"target {name!r}: {fault.id} is a fault of {fault.target}; use --fault {fault.id}"
-            )
+            raise UsageError(f"target {name!r}: {fault.id} is a fault of {fault.target}; use --fault {fault.id}")
         return plant(resolve("candidate"), [fault])
     built_in = _targets()
     if name in built_in:
         return built_in[name]
     if name.startswith(_LATER):
-        raise UsageError(
-            f"target {name!r}: kernel targets are not built in this version; use {', '.join(built_in)}"
-        )
+        raise UsageError(f"target {name!r}: kernel targets are not built in this version; use {', '.join(built_in)}")
     if ":" in name:
         return _imported(name)
     raise UsageError(
@@ -77,16 +73,12 @@ def _imported(name: str) -> type[Target]:
     try:
         found = getattr(importlib.import_module(module_name), attribute)
     except ImportError as error:
-        raise UsageError(
-            f"target {name!r}: cannot import {module_name!r} ({error}); is it on PYTHONPATH?"
-        ) from error
+        raise UsageError(f"target {name!r}: cannot import {module_name!r} ({error}); is it on PYTHONPATH?") from error
     except AttributeError as error:
         raise UsageError(f"target {name!r}: module {module_name!r} has no {attribute!r}") from error
     except Exception as error:
         text = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UsageError(
-            f"target {name!r}: importing {module_name!r} failed ({text}); mend the module"
-        ) from error
+        raise UsageError(f"target {name!r}: importing {module_name!r} failed ({text}); mend the module") from error
     if not (isinstance(found, type) and issubclass(found, Target)):
         raise UsageError(f"target {name!r}: {attribute!r} is no subclass of zsfuzz.target.protocol.Target")
     if found.protocol_version != PROTOCOL_VERSION:
@@ -106,9 +98,7 @@ def _fault(fault_id: str) -> Fault:
     return known[fault_id]
 
 
-def resolve_pair(
-    reference: str, candidate: str, fault_names: Sequence[str] = ()
-) -> tuple[type[Target], type[Target]]:
+def resolve_pair(reference: str, candidate: str, fault_names: Sequence[str] = ()) -> tuple[type[Target], type[Target]]:
     """Return the two target classes of a run.
 
     A fault goes to the candidate side when that side's target belongs to the fault's model, else to the reference
@@ -123,9 +113,7 @@ def resolve_pair(
                 sides[side] = plant(sides[side], [fault])
                 break
         else:
-            raise UsageError(
-                f"fault {fault_id!r} belongs to {fault.target}, which is neither side of this run"
-            )
+            raise UsageError(f"fault {fault_id!r} belongs to {fault.target}, which is neither side of this run")
     return sides[0], sides[1]
 
 

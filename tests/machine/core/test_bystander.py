@@ -19,9 +19,7 @@ SINGLE = (BystanderKind.LRU, BystanderKind.RESERVED)
 
 @KINDS
 @pytest.mark.parametrize("order", range(11))
-def test_every_kind_and_order_comes_and_goes_without_a_trace(
-    kind: BystanderKind, order: int, world: World
-) -> None:
+def test_every_kind_and_order_comes_and_goes_without_a_trace(kind: BystanderKind, order: int, world: World) -> None:
     pfn = add_bystander(world.core, 7, kind, order)
     size = 1 if kind in SINGLE else 1 << max(order % 6, kind is BystanderKind.COMPOUND)
     assert world.free_pages() == 128 - size == world.free_really()
@@ -44,9 +42,7 @@ def test_a_single_page_with_an_odd_order_lies_in_the_other_zone(world: World) ->
 
 def test_each_kind_looks_like_what_it_is(world: World) -> None:
     d = world.core.d
-    pages = {
-        kind: world.page(add_bystander(world.core, slot, kind, 2)) for slot, kind in enumerate(BystanderKind)
-    }
+    pages = {kind: world.page(add_bystander(world.core, slot, kind, 2)) for slot, kind in enumerate(BystanderKind)}
     lru, unmovable = pages[BystanderKind.LRU], pages[BystanderKind.UNMOVABLE]
     assert d.PageLRU(lru) and d.PageAnon(lru) and d.page_mapcount(lru) == 1 and d.page_mapping(lru) == 0
     assert [d.page_ref_count(unmovable + number * STRUCT_PAGE_SIZE) for number in range(4)] == [1, 0, 0, 0]

@@ -36,9 +36,7 @@ from zsfuzz.machine.report import Report
 from zsfuzz.program.ops import BystanderKind
 
 
-def isolate(
-    world: World, start: int, end: int, mode: int = MIGRATE_SYNC, **how: object
-) -> tuple[int, list[int]]:
+def isolate(world: World, start: int, end: int, mode: int = MIGRATE_SYNC, **how: object) -> tuple[int, list[int]]:
     """Run the migrate scanner over a block. Returns (where it stopped, pfns in list order)."""
     core = world.core
     cc = compact_control(core, core.buddy.zone_of_pfn(start), mode, **how)  # type: ignore[arg-type]
@@ -178,9 +176,7 @@ def test_the_free_scanner_takes_free_blocks_and_gives_them_back(world: World, st
     cc = compact_control(core, 0, MIGRATE_SYNC)
     cc.nr_migratepages = 1000
     world.kernel_page_at(37)
-    assert isolate_freepages_block(core, cc, 32, 48, cc.freepages, 1, strict) == (
-        (0, 37) if strict else (15, 48)
-    )
+    assert isolate_freepages_block(core, cc, 32, 48, cc.freepages, 1, strict) == ((0, 37) if strict else (15, 48))
     assert world.free_pages() == before - 1 - (5 if strict else 15)
     assert split_map_pages(core, cc.freepages) == (5 if strict else 15)
     pages = core.pages_on(cc.freepages)

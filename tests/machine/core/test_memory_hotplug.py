@@ -120,9 +120,7 @@ def test_a_poisoned_page_in_use_is_a_reason_to_give_up(world: World) -> None:
 
 
 @pytest.mark.parametrize("kind", ["movable", "lru", "free"])
-def test_a_section_with_a_withheld_page_goes_offline_and_the_page_stays_withheld(
-    kind: str, world: World
-) -> None:
+def test_a_section_with_a_withheld_page_goes_offline_and_the_page_stays_withheld(kind: str, world: World) -> None:
     if kind == "movable":
         world.movable_at(70)
         pfn = 70

@@ -53,9 +53,7 @@ def test_the_modes_are_those_of_the_protocol() -> None:
 
 @BOTH_WAYS
 @pytest.mark.parametrize("mode", [MIGRATE_ASYNC, MIGRATE_SYNC_LIGHT, MIGRATE_SYNC])
-def test_pages_move_with_their_bytes_and_the_old_frames_are_free(
-    switches: tuple[str, ...], mode: int
-) -> None:
+def test_pages_move_with_their_bytes_and_the_old_frames_are_free(switches: tuple[str, ...], mode: int) -> None:
     world = make_world(*switches)
     pages = world.movable(5)
     before = world.free_pages()
@@ -184,9 +182,7 @@ def test_an_async_or_memalloc_caller_does_not_wait(world: World, mode: int, mema
     [page] = world.movable()
     world.list_of([page], world.core.batch)
     lock = world.core.d.trylock_page(page)
-    control = MigrateControl(
-        lambda page: alloc_migration_target(world.core, page), None, mode, MR_SYSCALL, memalloc
-    )
+    control = MigrateControl(lambda page: alloc_migration_target(world.core, page), None, mode, MR_SYSCALL, memalloc)
     assert migrate_pages(world.core, world.core.batch, control) == 1
     world.core.d.unlock_page(page, lock)
 

@@ -69,10 +69,7 @@ def test_shared_locks_end_where_single_locks_end(groups: str, mode: int) -> None
     shared, end_of_shared = migrate_groups(SharedLock, groups, mode)
     assert end_of_shared == end_of_single
     free = [
-        world.m.buddy.free_blocks(zone, order, 1)
-        for world in (single, shared)
-        for zone in (0, 1)
-        for order in range(6)
+        world.m.buddy.free_blocks(zone, order, 1) for world in (single, shared) for zone in (0, 1) for order in range(6)
     ]
     assert free[: len(free) // 2] == free[len(free) // 2 :]
     assert shared.owner.modes == single.owner.modes

@@ -28,9 +28,7 @@ def test_an_isolated_page_has_one_reference_more_and_its_flag(world: World) -> N
     assert not d.PageLocked(page)
 
 
-@pytest.mark.parametrize(
-    "why", ["isolated", "locked", "refused", "not movable", "without operations", "free"]
-)
+@pytest.mark.parametrize("why", ["isolated", "locked", "refused", "not movable", "without operations", "free"])
 def test_a_refused_page_is_left_as_it_was(world: World, why: str) -> None:
     [page] = world.movable()
     core, d = world.core, world.core.d
@@ -110,9 +108,7 @@ def test_each_assertion_of_putback_fires(world: World, missing: str) -> None:
         d.clear_page_isolated(page)
     with pytest.raises(Report) as caught:
         putback_movable_page(core, page)
-    assert caught.value.rule == (
-        "VM_BUG_ON !PageLocked" if missing == "PageLocked" else f"VM_BUG_ON !{missing}"
-    )
+    assert caught.value.rule == ("VM_BUG_ON !PageLocked" if missing == "PageLocked" else f"VM_BUG_ON !{missing}")
 
 
 def test_a_page_that_lost_its_flag_on_the_list_is_reported(world: World) -> None:

@@ -61,9 +61,7 @@ def v7_2(world: World, start: int, flags: int = 0) -> int:
 
 
 ALL = pytest.mark.parametrize("scan", [v5_10, v6_1, v7_2])
-BOTH_HEAPS = pytest.mark.parametrize(
-    "switches", [(), ("heap_above_memmap",)], ids=["head below", "head above"]
-)
+BOTH_HEAPS = pytest.mark.parametrize("switches", [(), ("heap_above_memmap",)], ids=["head below", "head above"])
 
 
 def found(world: World, page: int) -> int:
@@ -85,9 +83,7 @@ def test_the_first_unmovable_page_is_found(scan: Scan, world: World) -> None:
 
 @ALL
 @pytest.mark.parametrize("start", range(16, 32))
-def test_a_real_compound_page_is_unmovable_from_every_start_inside_it(
-    scan: Scan, start: int, world: World
-) -> None:
+def test_a_real_compound_page_is_unmovable_from_every_start_inside_it(scan: Scan, start: int, world: World) -> None:
     world.take_block(20, 2, compound=True)
     expected = max(start, 20) if start < 24 else -1
     assert found(world, scan(world, start, 0)) == expected
@@ -95,9 +91,7 @@ def test_a_real_compound_page_is_unmovable_from_every_start_inside_it(
 
 @ALL
 @pytest.mark.parametrize("start", range(16, 24))
-def test_a_real_huge_lru_page_is_skipped_to_its_end_from_every_start(
-    scan: Scan, start: int, world: World
-) -> None:
+def test_a_real_huge_lru_page_is_skipped_to_its_end_from_every_start(scan: Scan, start: int, world: World) -> None:
     """[H t t t t t t t k]: whatever the way of skipping, the kernel page behind it is found."""
     head = world.take_block(16, 3, compound=True)
     world.m.set_bit(PG_lru, head)
@@ -144,12 +138,8 @@ def test_a_skip_relative_to_a_head_outside_the_memmap_is_reported(
 
 
 @pytest.mark.parametrize("scan", [v5_10, v6_1])
-@pytest.mark.parametrize(
-    ("distance", "rule"), [(2, "skips pages"), (8, "skips pages"), (40, "leaves its range")]
-)
-def test_a_small_truncated_distance_skips_inside_the_block(
-    scan: Scan, distance: int, rule: str, world: World
-) -> None:
+@pytest.mark.parametrize(("distance", "rule"), [(2, "skips pages"), (8, "skips pages"), (40, "leaves its range")])
+def test_a_small_truncated_distance_skips_inside_the_block(scan: Scan, distance: int, rule: str, world: World) -> None:
     """compound_nr(head) - (page - head) is small only in its low 32 bits."""
     page, head = world.memdesc_tail_at(20)
     nr_pages = ((page - head) // STRUCT_PAGE_SIZE + distance) & 0xFFFFFFFF
@@ -214,9 +204,7 @@ def test_isolating_and_undoing_leaves_the_free_lists_as_they_were(world: World) 
     buddy = world.m.buddy
     before = [sorted(buddy.free_blocks(0, order, MIGRATE_MOVABLE)) for order in range(6)]
     assert start_isolate_page_range(world.core, 0, 32, MIGRATE_MOVABLE, 0) == 0
-    assert [buddy.get_pageblock_migratetype(pfn) for pfn in (0, 16, 32)] == [MIGRATE_ISOLATE] * 2 + [
-        MIGRATE_MOVABLE
-    ]
+    assert [buddy.get_pageblock_migratetype(pfn) for pfn in (0, 16, 32)] == [MIGRATE_ISOLATE] * 2 + [MIGRATE_MOVABLE]
     assert buddy.free_blocks(0, 5, MIGRATE_ISOLATE) == [0]
     assert pages_isolated(world.core, 0, 32, 0) == 0
     assert pages_isolated(world.core, 0, 48, 0) == -EBUSY
@@ -317,9 +305,7 @@ def test_a_movable_compound_page_across_the_boundary_is_migrated_and_its_frames_
 
 @BOTH_HEAPS
 @pytest.mark.parametrize("movable", [False, True])
-def test_an_absolute_skip_by_a_head_outside_the_memmap_never_passes(
-    switches: tuple[str, ...], movable: bool
-) -> None:
+def test_an_absolute_skip_by_a_head_outside_the_memmap_never_passes(switches: tuple[str, ...], movable: bool) -> None:
     """head_pfn + nr <= boundary does not hold: refused, or a migration of a pfn that does not exist."""
     world = make_world(*switches)
     page, head = world.memdesc_tail_at(40, movable=False)

@@ -64,12 +64,8 @@ def test_every_scanner_has_a_probe() -> None:
 
 
 @ALL
-@pytest.mark.parametrize(
-    "switches", [(), ("heap_above_memmap", "batched_migration")], ids=["plain", "switched"]
-)
-def test_a_probe_leaves_no_trace_and_answers_the_same_twice(
-    scanner: Scanner, switches: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize("switches", [(), ("heap_above_memmap", "batched_migration")], ids=["plain", "switched"])
+def test_a_probe_leaves_no_trace_and_answers_the_same_twice(scanner: Scanner, switches: tuple[str, ...]) -> None:
     world = make_world(*switches)
     furnish(world)
     for start, end in ((0, 128), (0, 1), (127, 128), (16, 32), (19, 23), (40, 70), (5, 100), (30, 98)):
@@ -160,9 +156,7 @@ def test_isolating_a_pageblock_whose_page_lost_its_mark_is_refused_wrongly(world
 
 @pytest.mark.parametrize("defect", ["a mark it should not have", "no references"])
 @pytest.mark.parametrize("scanner", [*UNMOVABLE, Scanner.ISOLATE_SINGLE_PAGEBLOCK])
-def test_an_unmovable_page_that_does_not_look_so_is_missed(
-    scanner: Scanner, defect: str, world: World
-) -> None:
+def test_an_unmovable_page_that_does_not_look_so_is_missed(scanner: Scanner, defect: str, world: World) -> None:
     page = world.kernel_page_at(20)
     if defect == "no references":
         world.m.store32(page + PG_REFCOUNT, 0)
@@ -232,9 +226,7 @@ def test_a_memdesc_tail_is_a_finding_under_the_rules_of_5_10(
     "scanner",
     [Scanner.KPAGEFLAGS, Scanner.KPAGECOUNT, Scanner.DUMP_PAGE, Scanner.SCAN_MOVABLE, Scanner.HAS_UNMOVABLE],
 )
-def test_a_descriptor_shorter_than_two_struct_pages_is_read_beyond_its_end(
-    scanner: Scanner, world: World
-) -> None:
+def test_a_descriptor_shorter_than_two_struct_pages_is_read_beyond_its_end(scanner: Scanner, world: World) -> None:
     """PageHuge() and the compound mapcount lie 80 and 84 bytes from the start of the head (H12, H13)."""
     world.memdesc_tail_at(20, size=56)
     with pytest.raises(Report) as caught:

@@ -131,10 +131,7 @@ def record_around(core: Core, page: int) -> Record | None:
         if not load(address + _SLOT):
             continue
         distance = page - load(address + _PAGE)
-        if (
-            0 <= distance < STRUCT_PAGE_SIZE << load(address + _ORDER)
-            and load(address + _PTE) != PTE_HWPOISON
-        ):
+        if 0 <= distance < STRUCT_PAGE_SIZE << load(address + _ORDER) and load(address + _PTE) != PTE_HWPOISON:
             return Record(core, number)
     return None
 
@@ -168,9 +165,7 @@ def add_bystander(core: Core, slot: int, kind: BystanderKind, order: int) -> int
     if record is None:
         return -1
     order = _order_of(core, kind, order)
-    page = core.buddy.alloc_pages(
-        _gfp(kind, order), _block_order(kind, order), compound=kind is BystanderKind.COMPOUND
-    )
+    page = core.buddy.alloc_pages(_gfp(kind, order), _block_order(kind, order), compound=kind is BystanderKind.COMPOUND)
     if not page:
         return -1
     record.fill(slot, page, kind, _block_order(kind, order))
@@ -224,9 +219,7 @@ def check_bystander(core: Core, record: Record) -> None:
     """Errors: Report when a frame does not hold what was written there."""
     for number in range(1 << record.order):
         page = record.page + number * STRUCT_PAGE_SIZE
-        if core.m.memory.read_bytes(core.m.kmap(page), core.m.page_size) != _pattern(
-            core, record.key, number
-        ):
+        if core.m.memory.read_bytes(core.m.kmap(page), core.m.page_size) != _pattern(core, record.key, number):
             pfn = core.buddy.page_to_pfn(page)
             text = f"pfn {pfn} of a bystander ({record.kind.value}) does not hold its bytes"
             raise Report("contract", "bystander content", record.kind.value, text)

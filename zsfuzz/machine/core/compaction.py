@@ -108,13 +108,9 @@ def release_unused_freepages(core: Core, cc: CompactControl) -> None:
         free_pfn = release_freepages(core, cc.freepages)
         cc.nr_freepages = 0
         if not free_pfn:
-            core.m.BUG(
-                "VM_BUG_ON free_pfn == 0", "compact_zone", "free pages were counted, none was on the list"
-            )
+            core.m.BUG("VM_BUG_ON free_pfn == 0", "compact_zone", "free pages were counted, none was on the list")
     if not core.is_empty(cc.freepages):
-        core.m.BUG(
-            "VM_BUG_ON nr_freepages", "compact_zone", "more free pages are on the list than were counted"
-        )
+        core.m.BUG("VM_BUG_ON nr_freepages", "compact_zone", "more free pages are on the list than were counted")
 
 
 def compact_finished(core: Core, cc: CompactControl) -> int:

@@ -96,9 +96,7 @@ class Core:
             following = load(entry)
             yield core_page(entry)
             entry = following
-        raise Report(
-            "memory", "list corruption", "walk", "a list of isolated pages does not return to its head"
-        )
+        raise Report("memory", "list corruption", "walk", "a list of isolated pages does not return to its head")
 
     def pages_on(self, head: int) -> tuple[int, ...]:
         """Return the pages of a list, first to last."""
@@ -130,9 +128,7 @@ class Core:
 
     def _zone_lock(self, zone: int) -> int:
         if zone >= len(ZONE_NAMES):
-            raise Report(
-                "memory", "wild zone", "page_zone", f"page_zone() says {zone}: there is no such zone"
-            )
+            raise Report("memory", "wild zone", "page_zone", f"page_zone() says {zone}: there is no such zone")
         return self._zone_locks + zone * 8
 
     def lock_lru(self) -> None:

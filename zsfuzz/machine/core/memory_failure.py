@@ -251,9 +251,7 @@ def soft_offline_single_page(core: Core, page: int) -> int:
         return 0
     if not isolate_page(core, unit):
         return -EBUSY
-    control = MigrateControl(
-        lambda source: alloc_migration_target(core, source), None, MIGRATE_SYNC, MR_MEMORY_FAILURE
-    )
+    control = MigrateControl(lambda source: alloc_migration_target(core, source), None, MIGRATE_SYNC, MR_MEMORY_FAILURE)
     result = migrate_pages(core, core.pagelist, control)
     if not result:
         page_handle_poison(core, page, freepage=False, release=True)

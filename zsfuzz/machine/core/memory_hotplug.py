@@ -117,9 +117,7 @@ def do_migrate_range(core: Core, start: int, end: int) -> int:
     result = isolate_migrate_range(core, start, end)
     if core.is_empty(core.source):
         return result
-    control = MigrateControl(
-        lambda page: alloc_migration_target(core, page), None, MIGRATE_SYNC, MR_MEMORY_HOTPLUG
-    )
+    control = MigrateControl(lambda page: alloc_migration_target(core, page), None, MIGRATE_SYNC, MR_MEMORY_HOTPLUG)
     result = migrate_pages(core, core.source, control)
     if result:
         for page in core.each_page(core.source):
@@ -263,9 +261,7 @@ def report_livelock(
         return
     d, pages = core.d, core.buddy.pfn_to_page
     if not scan and not d.PageHWPoison(pages(pfn)):
-        raise Report(
-            "progress", "livelock", "offline_pages", f"pfn {pfn} is offered for ever and never moves"
-        )
+        raise Report("progress", "livelock", "offline_pages", f"pfn {pfn} is offered for ever and never moves")
     for left in range(start, end):
         if core.buddy.is_free_buddy_page(left) or d.PageHWPoison(pages(left)):
             continue
@@ -289,13 +285,9 @@ def offline_isolated_pages(core: Core, start: int, end: int) -> None:
             pfn += 1
             continue
         if d.page_count(page):
-            core.m.BUG(
-                "BUG_ON page_count", "__offline_isolated_pages", f"pfn {pfn} goes offline while in use"
-            )
+            core.m.BUG("BUG_ON page_count", "__offline_isolated_pages", f"pfn {pfn} goes offline while in use")
         if not d.PageBuddy(page):
-            core.m.BUG(
-                "BUG_ON !PageBuddy", "__offline_isolated_pages", f"pfn {pfn} goes offline, but is not free"
-            )
+            core.m.BUG("BUG_ON !PageBuddy", "__offline_isolated_pages", f"pfn {pfn} goes offline, but is not free")
         pfn += 1 << buddy.take_free_block(pfn)
     core.unlock_zone(zone)
 

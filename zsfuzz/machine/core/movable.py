@@ -79,9 +79,7 @@ def putback_movable_pages(core: Core, head: int) -> None:
             putback_lru_page(core, page)
             continue
         if not d.PageIsolated(page):
-            core.m.BUG(
-                "VM_BUG_ON !PageIsolated", "putback_movable_pages", "a page to be put back is not isolated"
-            )
+            core.m.BUG("VM_BUG_ON !PageIsolated", "putback_movable_pages", "a page to be put back is not isolated")
         putback_isolated_page(core, page)
 
 
@@ -110,9 +108,7 @@ def putback_movable_page(core: Core, page: int) -> None:
         ("PageIsolated", d.PageIsolated(page)),
     ):
         if not holds:
-            m.BUG(
-                f"VM_BUG_ON !{name}", "putback_movable_page", f"{name}() is false for a page to be put back"
-            )
+            m.BUG(f"VM_BUG_ON !{name}", "putback_movable_page", f"{name}() is false for a page to be put back")
     m.mapping_operations(d.page_mapping(page)).putback_page(page)
     d.clear_page_isolated(page)
 

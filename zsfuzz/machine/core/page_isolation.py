@@ -144,9 +144,7 @@ def start_isolate_page_range(core: Core, start: int, end: int, migratetype: int,
     """
     step = core.buddy.pageblock_pages
     if start % step or end % step:
-        core.m.BUG(
-            "BUG_ON !IS_ALIGNED", "start_isolate_page_range", "the range is no whole number of pageblocks"
-        )
+        core.m.BUG("BUG_ON !IS_ALIGNED", "start_isolate_page_range", "the range is no whole number of pageblocks")
     for pfn in range(start, end, step):
         page = core.first_valid_page(pfn, step)
         if page and set_migratetype_isolate(core, page, flags):

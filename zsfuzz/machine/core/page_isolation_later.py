@@ -41,9 +41,7 @@ def has_unmovable_pages_v6_1(core: Core, start_pfn: int, end_pfn: int, flags: in
     d, buddy = core.d, core.buddy
     zone = d.page_zone(buddy.pfn_to_page(start_pfn))
     if pageblock_start_pfn(core, start_pfn) != pageblock_start_pfn(core, end_pfn - 1):
-        core.m.BUG(
-            "VM_BUG_ON range > pageblock", "has_unmovable_pages", "the range is in more than one pageblock"
-        )
+        core.m.BUG("VM_BUG_ON range > pageblock", "has_unmovable_pages", "the range is in more than one pageblock")
     cursor = Cursor(core, "has_unmovable_pages", start_pfn, end_pfn)
     pfn = start_pfn
     while pfn < end_pfn:
@@ -101,9 +99,7 @@ def isolate_single_pageblock(
     """
     buddy = core.buddy
     if boundary_pfn % buddy.pageblock_pages:
-        core.m.BUG(
-            "VM_BUG_ON !pageblock_aligned", "isolate_single_pageblock", "the boundary is inside a pageblock"
-        )
+        core.m.BUG("VM_BUG_ON !pageblock_aligned", "isolate_single_pageblock", "the boundary is inside a pageblock")
     block = boundary_pfn - buddy.pageblock_pages if isolate_before else boundary_pfn
     block_page = buddy.pfn_to_page(block)
     zone = core.d.page_zone(block_page)
@@ -113,9 +109,7 @@ def isolate_single_pageblock(
         if set_migratetype_isolate_v6_1(core, block_page, flags, block, end):
             return -EBUSY
     elif not is_migrate_isolate(core, block_page):
-        core.m.BUG(
-            "VM_BUG_ON !is_migrate_isolate", "isolate_single_pageblock", "the pageblock is not isolated"
-        )
+        core.m.BUG("VM_BUG_ON !is_migrate_isolate", "isolate_single_pageblock", "the pageblock is not isolated")
     if not core.m.pfn_to_online_page(boundary_pfn if isolate_before else boundary_pfn - 1):
         return 0
     if split_at_boundary(core, start_pfn, boundary_pfn, flags):

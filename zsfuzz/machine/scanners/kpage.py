@@ -139,9 +139,7 @@ def stable_page_flags(machine: Machine, page: int) -> int:
     if load(head + PG_MAPPING) & PAGE_MAPPING_FLAGS == PAGE_MAPPING_FLAGS:
         shown |= 1 << KPF_KSM
     shown |= _compound_bits(d, page, head)
-    if d.PageBuddy(page) or (
-        not d.page_count(page) and machine.buddy.is_free_buddy_page(pfn_of(machine, page))
-    ):
+    if d.PageBuddy(page) or (not d.page_count(page) and machine.buddy.is_free_buddy_page(pfn_of(machine, page))):
         shown |= 1 << KPF_BUDDY
     if d.PageOffline(page):
         shown |= 1 << KPF_OFFLINE

@@ -103,9 +103,7 @@ def probe_isolate_single_pageblock(core: Core, start: int, end: int, movable: Tr
     _judge_block(core, first, first, result, movable)
     if result:
         return (result,)
-    again = isolate_single_pageblock(
-        core, boundary, 0, types[1], isolate_before=True, skip_isolation=last == first
-    )
+    again = isolate_single_pageblock(core, boundary, 0, types[1], isolate_before=True, skip_isolation=last == first)
     _judge_block(core, last, boundary, again, movable)
     if not again and last != first:
         unset_migratetype_isolate(core, buddy.pfn_to_page(last), types[1])

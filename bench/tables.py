@@ -59,6 +59,8 @@ def loop_lines(figures: LoopFigures) -> list[str]:
         f"x {SWARM}",
     )
     lines += aligned([head, *(_rate_cells(figures, row) for row in figures.rows)])
+    reached = ", ".join(f"{row.name} {figures.ratio(row.name):.1f}" for row in figures.fuzzing)
+    lines += ["", f"wanted: at least {RATIO_LEAST:.0f} times {BASELINE}; measured: {reached}"]
     lines += ["", "microseconds an effective operation, where they go"]
     lines += aligned([("", "generation", "execution", "feedback"), *(_part_cells(row) for row in figures.rows)])
     lines += ["", "mix: share of effective operations (* counts for the published mix)"]

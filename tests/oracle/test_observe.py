@@ -266,6 +266,7 @@ def test_what_is_left_in_the_end_is_compared(plant: Callable[[Scene], None], fie
         ("b0 | a0 b0", "reference passes over a page"),
         ("a0 | a0 b0", "reference passes over a page"),
         ("a0 b0 |", "candidate passes over a page"),
+        ("b0 | a1 b0", "candidate refuses a page"),  # by has_unmovable_pages(), before anything is asked for
     ],
 )
 def test_the_first_page_that_only_one_side_isolated_is_named(logs: str, field: str) -> None:

@@ -9,12 +9,11 @@ Next:  every command in zsfuzz/cli/ is handed one.
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, TextIO
 
 from zsfuzz.errors import UsageError
+from zsfuzz.report.streams import abandon
 
 
 class Output:
@@ -52,6 +51,7 @@ class Output:
         try:
             print(printable(line), file=self.stderr, flush=True)
         except OSError:
+            abandon(self.stderr)
             self.stderr = None
 
     def trouble(self, text: str) -> None:
@@ -78,10 +78,8 @@ class Output:
     def _failed(self, error: OSError) -> None:
         """Give up standard output, so that the flush at the interpreter's exit has nothing to say."""
         stream, self._stdout = self._stdout, None
-        if stream is sys.__stdout__ and stream is not None:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+        if stream is not None:
+            abandon(stream)
         if not isinstance(error, BrokenPipeError):
             raise UsageError(f"cannot write to standard output: {error.strerror}; send it elsewhere") from error
 

@@ -87,7 +87,7 @@ class Side:
 
     @property
     def isolations(self) -> list[tuple[int, int]]:
-        """Return (page, result) of every isolate_movable_page() since they were cleared."""
+        """Return the core's list of single pages that were isolated or refused since it was cleared."""
         return self.core.isolations
 
     def foreign_attribute(self) -> str:

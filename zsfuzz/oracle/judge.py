@@ -79,17 +79,18 @@ class Judge:
         self.diverged("outcome", (name,), outcome_change(name, reference, candidate), reference, candidate)
 
     def compare_isolations(self) -> None:
-        """Raise for the first page that only one side isolated in the last step."""
+        """Raise for the first page that the core got from one side only in the last step."""
         logs = self.reference.isolations, self.candidate.isolations
         for number, (one, other) in enumerate(zip_longest(*logs)):
             if one == other:
                 continue
-            if one and other and one[0] == other[0]:
-                side, page, does = self.candidate if one[1] == 0 else self.reference, one[0], "refuses"
-            elif one and one[0] not in [page for page, _ in logs[1][number:]]:
-                side, page, does = self.candidate, one[0], "passes over"
+            pages = [[page for page, _ in log[number:]] for log in logs]
+            if one and (one[0] not in pages[1] or other and one[0] == other[0]):
+                (page, result), rest, sides = one, pages[1], (self.reference, self.candidate)
             else:
-                side, page, does = self.reference, other[0], "passes over"
+                (page, result), rest, sides = other, pages[0], (self.candidate, self.reference)
+            side = sides[0] if result else sides[1]
+            does = "refuses" if result or page in rest else "passes over"
             zspage = side.target.page_owner(page)
             empty = zspage and not side.target.zspage_view(zspage).inuse
             field = f"{side.role} {does} a page{' of an empty zspage' if empty else ''}"

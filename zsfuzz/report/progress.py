@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from zsfuzz.campaign.loop import Progress
+from zsfuzz.report.streams import abandon
 
 PLAIN_SECONDS = 5.0
 """How many seconds lie between two plain lines."""
@@ -94,6 +95,7 @@ class PlainProgress:
         try:
             print(f"zsfuzz {seconds:6.0f} s  {line}", file=self._stream, flush=True)
         except OSError:
+            abandon(self._stream)
             self._stream = None  # whoever read it has gone; the results still go to their own place
 
 

@@ -34,7 +34,8 @@ class Core:
     isolated: the list of pages that a program isolated by name. batch: the list that its requests hand to
     migrate_pages() and putback_movable_pages(). migratepages, freepages: those of a compact_control. source:
     that of do_migrate_range(), pagelist: that of soft offline. Between operations all but `isolated` are
-    empty. isolations: (page, result) of isolate_movable_page(), for whoever compares two machines; it is no state.
+    empty. isolations: (page, result) of isolate_movable_page(), and each page that has_unmovable_pages() stopped a
+    request for, as (page, -EBUSY); for whoever compares two machines, it is no state.
     """
 
     def __init__(self, machine: Machine) -> None:

@@ -90,6 +90,7 @@ def set_migratetype_isolate(core: Core, page: int, flags: int) -> int:
     core.unlock_zone(zone)
     if not unmovable:
         return 0
+    core.isolations.append((unmovable, -EBUSY))
     if flags & REPORT_FAILURE:
         dump_page(core, unmovable)
     return -EBUSY

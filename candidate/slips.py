@@ -134,20 +134,31 @@ SLIPS: Final = (
     _slip(
         "C-straddle",
         "the copy back of a straddling object is too short",
-        "contract",
+        "contract object content, divergence content",
         CopiedBackShort,
     ),
     _slip("C-destructor", "the descriptor is never given back", "invariant I12", DescriptorLeaks),
-    _slip("C-pages-index", "a migrated page takes the first place", "memory", AlwaysFirstPage),
+    _slip(
+        "C-pages-index", "a migrated page takes the first place", "memory, bug VM_BUG_ON, invariant I1", AlwaysFirstPage
+    ),
     _slip("C-freeze", "heads change under references", "invariant I6", NoFreeze, concurrent=True),
-    _slip("C-put-owner", "a referenced zspage is freed", "bug", FreeAtOnce),
-    _slip("C-fullness", "the packed word keeps the old fullness group", "bug", StaleFullness),
+    _slip("C-put-owner", "a referenced zspage is freed", "bug VM_BUG_ON", FreeAtOnce),
+    _slip("C-fullness", "the packed word keeps the old fullness group", "invariant I3", StaleFullness),
     _slip("C-full", "off by one in zspage_full()", "memory", NeverFull),
-    _slip("C-list-order", "insert_zspage() ignores how full the first one is", "divergence", AlwaysInFront),
-    _slip("C-isolated-list", "an isolated zspage stays on its list", "memory", IsolatedStaysListed),
-    _slip("C-deferred", "nobody frees what came back empty", "divergence", NobodyCleansUp),
-    _slip("C-zone", "NR_ZSPAGES stays in the old zone", "divergence", ForgetZone),
-    _slip("C-handle", "a moved handle has the wrong object index", "divergence", IndexInPage),
-    _slip("C-huge-header", "a huge object's data are read as its header", "divergence", HugeHeader),
-    _slip("C-fail-stat", "a failed malloc leaves NR_ZSPAGES counted", "divergence", ForgetStatOnFailure),
+    _slip(
+        "C-list-order", "insert_zspage() ignores how full the first one is", "divergence fullness list", AlwaysInFront
+    ),
+    _slip(
+        "C-isolated-list",
+        "an isolated zspage stays on its list",
+        "memory list corruption, invariant I3",
+        IsolatedStaysListed,
+    ),
+    _slip("C-deferred", "nobody frees what came back empty", "divergence deferred work, invariant I12", NobodyCleansUp),
+    _slip("C-zone", "NR_ZSPAGES stays in the old zone", "invariant I7", ForgetZone),
+    _slip("C-handle", "a moved handle has the wrong object index", "invariant I1", IndexInPage),
+    _slip(
+        "C-huge-header", "a huge object's data are read as its header", "invariant I1, memory, bug BUG_ON", HugeHeader
+    ),
+    _slip("C-fail-stat", "a failed malloc leaves NR_ZSPAGES counted", "invariant I7", ForgetStatOnFailure),
 )

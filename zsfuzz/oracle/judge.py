@@ -85,7 +85,7 @@ class Judge:
             if one == other:
                 continue
             pages = [[page for page, _ in log[number:]] for log in logs]
-            if one and (one[0] not in pages[1] or other and one[0] == other[0]):
+            if one and (one[0] not in pages[1] or (other and one[0] == other[0])):
                 (page, result), rest, sides = one, pages[1], (self.reference, self.candidate)
             else:
                 (page, result), rest, sides = other, pages[0], (self.candidate, self.reference)

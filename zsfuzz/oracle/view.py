@@ -58,7 +58,7 @@ class SideView(Protocol):
 
     @property
     def isolations(self) -> list[tuple[int, int]]:
-        """Return (page, result) of every page that the core isolated (0) or that was refused to it, in the last step."""
+        """Return (page, result) of every page that the core isolated (0) or was refused, in the last step."""
 
     def read(self, address: int, length: int) -> bytes:
         """Load through a mapping."""

@@ -21,7 +21,8 @@ class Fault:
     """One bug.
 
     id: "A03", "H05", "G-wrong-list". target: the model it belongs to, "reference" or "candidate". origin: a commit, a
-    mail or "generic". mechanism: one sentence. concurrent: needs an interleaving. oracle: which one should fire.
+    mail or "generic". mechanism: one sentence. concurrent: needs an interleaving. oracle: what should fire, a finding's
+    kind and the beginning of its rule, "invariant I5"; the usual one first, rarer ones after commas.
     override: mixin put in front of the target class. rules_override: mixin put in front of its descriptor rules.
     """
 

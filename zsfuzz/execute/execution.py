@@ -120,7 +120,7 @@ class Execution:
         return role_at_fault(error, parts) or self.sides[self._active].role
 
     def _cause_of(self, violation: Violation) -> Exception:
-        """Return what explains a difference: a broken invariant, or a page that only one side isolated.
+        """Return what explains a difference: a broken invariant, a page that only one side isolated, a zone counter.
 
         A state that cannot be looked into any more leaves the difference as it is.
         """
@@ -133,6 +133,7 @@ class Execution:
                     check_invariants(side, contract)
             if violation.kind == "divergence":
                 self.judge.compare_isolations()
+                compare_counters(self.judge)
         except Violation as cause:
             return cause
         except Report:

@@ -40,7 +40,8 @@ class Crashing(Zsmalloc):
         return self.broken(pool)
 
     def broken(self, pool: int) -> int:
-        return [pool][1]
+        known: dict[int, int] = {}
+        return known[pool]
 
 
 class Opaque(Candidate):
@@ -83,7 +84,7 @@ def test_whoever_uses_a_lock_wrongly_is_named_not_the_primitive() -> None:
 
 def test_a_crash_of_a_model_is_a_finding_of_its_side() -> None:
     finding = found("compact", reference=HERE + "Crashing")
-    assert (finding.kind, finding.rule, finding.functions) == ("crash", "IndexError", ("broken",))
+    assert (finding.kind, finding.rule, finding.functions) == ("crash", "KeyError", ("broken",))
     assert finding.target == "reference"
 
 

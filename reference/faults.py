@@ -185,7 +185,7 @@ FAULTS: Final = (
     _fault(
         "A16",
         _MovableGfpWithoutCompaction,
-        "divergence placement",
+        "divergence placement, divergence zone counter",
         "without compaction pages are still asked for as movable",
         origin="694d6b99923e, Harry Yoo, 2025",
     ),

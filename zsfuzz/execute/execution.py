@@ -133,6 +133,7 @@ class Execution:
                     check_invariants(side, contract)
             if violation.kind == "divergence":
                 self.judge.compare_isolations()
+            if violation.rule == "outcome":
                 compare_counters(self.judge)
         except Violation as cause:
             return cause
@@ -498,6 +499,8 @@ class Execution:
     def _range(self, start: int, end: int, align: int = 1) -> tuple[int, int]:
         count = self.reference.machine.buddy.pages_count
         start, end = min(start, count), min(end, count)
+        if start == end:  # nothing to widen
+            return start, start
         return start // align * align, min(-(-end // align) * align, count)
 
     def _scan(self, step: ops.Scan) -> object:

@@ -22,25 +22,17 @@ def isolate_movable_page(core: Core, page: int, mode: int = ISOLATE_UNEVICTABLE)
 
     mode: isolate_mode_t. Source: isolate_movable_page(), v5.10. Strays: no.
     """
-    result = 0 if isolate_if_movable(core, page, mode) else -EBUSY
+    d, result = core.d, -EBUSY
+    if d.get_page_unless_zero(page):
+        if d.page_has_movable_mapping(page):
+            lock = d.trylock_page(page)
+            if lock:
+                result = 0 if isolate_locked_page(core, page, mode) else -EBUSY
+                d.unlock_page(page, lock)
+        if result:
+            d.put_page(page)
     core.isolations.append((page, result))
     return result
-
-
-def isolate_if_movable(core: Core, page: int, mode: int) -> bool:
-    """Do isolate_movable_page(). Returns whether the page is isolated."""
-    d = core.d
-    if not d.get_page_unless_zero(page):
-        return False
-    isolated = False
-    if d.page_has_movable_mapping(page):
-        lock = d.trylock_page(page)
-        if lock:
-            isolated = isolate_locked_page(core, page, mode)
-            d.unlock_page(page, lock)
-    if not isolated:
-        d.put_page(page)
-    return isolated
 
 
 def isolate_locked_page(core: Core, page: int, mode: int) -> bool:

@@ -15,12 +15,14 @@ from __future__ import annotations
 from zsfuzz.engine.profile import GenerateSettings
 from zsfuzz.engine.rng import Dice
 from zsfuzz.machine.geometry import GEOMETRIES, geometry
+from zsfuzz.program.block import BLOCK_SWITCHES
 from zsfuzz.program.program import SWITCHES, Header
 
 SIZE = 6
 REDEAL = 256
 _PLAIN_PERCENT = 75
 _SMALL_PERCENT = 75  # small pages run faster and reach the same states
+SEQUENTIAL = tuple(switch for switch in SWITCHES if switch not in BLOCK_SWITCHES)
 _RARE = "no_compaction"  # nothing is ever movable then: right to try, a waste to try often
 
 
@@ -70,11 +72,11 @@ class Deck:
     def _draw_odd(self, turn: int) -> Header:
         """Return a header in which each switch leads in its turn, perhaps with others and odd memory."""
         dice = self._dice
-        lead = SWITCHES[turn % len(SWITCHES)]
+        lead = SEQUENTIAL[turn % len(SEQUENTIAL)]
         if lead == _RARE and dice.percent(65):
             lead = ""
-        chances = {each: 2 if each == _RARE else 12 for each in SWITCHES}
-        switches = tuple([each for each in SWITCHES if each == lead or dice.percent(chances[each])])
+        chances = {each: 2 if each == _RARE else 12 for each in SEQUENTIAL}
+        switches = tuple([each for each in SEQUENTIAL if each == lead or dice.percent(chances[each])])
         name = self._draw_geometry()
         if switches and dice.percent(50):
             return Header(name, 0, 0, switches)

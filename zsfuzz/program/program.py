@@ -10,17 +10,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zsfuzz.program.block import Block
 from zsfuzz.program.ops import Operation
 
 FORMAT_VERSION = 1
 
-SWITCHES: tuple[str, ...] = ("batched_migration", "heap_above_memmap", "no_quarantine", "no_compaction")
+SWITCHES: tuple[str, ...] = (
+    "batched_migration",
+    "heap_above_memmap",
+    "no_quarantine",
+    "no_compaction",
+    "store_buffers",
+)
 """Named core switches a header may turn on.
 
 batched_migration: migrate_pages() locks a whole batch before it moves any page (6.3 and later).
 heap_above_memmap: slab objects lie above the memmap instead of below it.
 no_quarantine:     freed slab objects are reused at once.
 no_compaction:     CONFIG_COMPACTION=n: zsmalloc pages are never movable.
+store_buffers:     in a parallel block, plain stores may stay unseen by other lanes until the next barrier.
 """
 
 
@@ -45,7 +53,10 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One test case. Every sub-sequence of its steps is a program too."""
+    """One test case: steps, one after the other, then perhaps a block of lanes. Every sub-sequence of its steps, with
+    the block, without it or with fewer of its operations, is a program too.
+    """
 
     header: Header
     steps: tuple[Operation, ...]
+    block: Block | None = None

@@ -165,7 +165,7 @@ class Lifetime(Objects):
         """Give a complete zspage its owner's reference, then let its pages name it (H19)."""
         self.k.store32(zspage + self.REFCOUNT, OWNER_REFERENCES)
         for page in self.zspage_pages(zspage):
-            self.k.wait_event(partial(self.attach_page, zspage, page), "speculative reference")
+            self.k.spin_until(partial(self.attach_page, zspage, page), "speculative reference")
 
     def mod_nr_zspages(self, page: int, delta: int) -> None:
         """Count a page in the statistic of its own zone."""

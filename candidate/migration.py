@@ -242,7 +242,7 @@ class Migration(Mapping):
         """
         if self.k.load(pool + POOL_ISOLATED_PAGES) == 0:
             self.k.BUG("VM_BUG_ON isolated_pages", "isolated_pages", "more zspages put back than isolated")
-        left = self.k.atomic_add(pool + POOL_ISOLATED_PAGES, -1)
+        left = self.k.atomic_add_return(pool + POOL_ISOLATED_PAGES, -1)
         self.k.smp_mb()
         if left == 0 and self.k.read_once(pool + POOL_DESTROYING):
             self.k.wake_up_all(pool + POOL_MIGRATION_WAIT)
@@ -296,6 +296,8 @@ class Migration(Mapping):
             return
         self.k.write_once(pool + POOL_DESTROYING, 1)
         self.k.smp_mb()
-        self.k.wait_event(lambda: self.pool_isolated_are_drained(pool), "isolated pages of a pool")
+        self.k.wait_event(
+            pool + POOL_MIGRATION_WAIT, lambda: self.pool_isolated_are_drained(pool), "isolated pages of a pool"
+        )
         self.k.flush_work(pool + POOL_FREE_WORK)
         self.k.iput(self.k.load(pool + POOL_MAPPING))

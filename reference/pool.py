@@ -26,6 +26,7 @@ from reference.layout import (
     POOL_HANDLE_CACHEP,
     POOL_INODE,
     POOL_ISOLATED_PAGES,
+    POOL_MIGRATION_WAIT,
     POOL_PAGES_ALLOCATED,
     POOL_PAGES_COMPACTED,
     POOL_SHRINKER,
@@ -163,7 +164,9 @@ class Pool(Mapping):
             return
         self.store(pool + POOL_DESTROYING, 1)
         self.k.smp_mb()
-        self.k.wait_event(lambda: self.pool_isolated_are_drained(pool), "migration_wait")
+        self.k.wait_event(
+            pool + POOL_MIGRATION_WAIT, lambda: self.pool_isolated_are_drained(pool), "isolated pages of a pool"
+        )
         self.k.flush_work(pool + POOL_FREE_WORK)
         inode = self.load(pool + POOL_INODE)
         if inode:

@@ -29,9 +29,9 @@ def test_a_queued_item_runs_once_and_may_queue_itself_again(machine: Machine) ->
 
 
 def test_waiting_for_what_nobody_can_change_is_a_deadlock(machine: Machine) -> None:
-    machine.wait_event(lambda: True, "nothing")
+    machine.wait_event(0, lambda: True, "nothing")
     with pytest.raises(Report, match="waits for ever for the drain"):
-        machine.wait_event(lambda: False, "the drain")
+        machine.wait_event(0, lambda: False, "the drain")
 
 
 def test_an_address_space_knows_its_operations_and_a_stray_word_names_none(machine: Machine) -> None:

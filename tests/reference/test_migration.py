@@ -329,7 +329,7 @@ def test_destroying_a_pool_waits_for_isolated_pages() -> None:
     page = world.pages(handle)[0]
     world.isolate(page)
     world.free(handle)
-    with reports("progress", "deadlock: wait_event", "migration_wait"):
+    with reports("progress", "deadlock: wait_event", "isolated pages of a pool"):
         world.zs.zs_destroy_pool(world.pool)
 
 

@@ -143,8 +143,7 @@ class Descriptor:
 
     def wait_on_page_locked(self, page: int) -> None:
         """Redirects. In one lane waiting for a locked page is a deadlock."""
-        if self.PageLocked(page):
-            self.m.locks.blocked(PAGE_LOCK, self.compound_head(page))
+        self.m.locks.wait_on_bit(PG_locked, self.compound_head(page), PAGE_LOCK)
 
     # -- reference counts
 
@@ -158,10 +157,7 @@ class Descriptor:
 
     def get_page_unless_zero(self, page: int) -> bool:
         """Raw."""
-        if not self._load32(page + PG_REFCOUNT):
-            return False
-        self.m.atomic_add32(page + PG_REFCOUNT, 1)
-        return True
+        return self.m.atomic_add_unless32(page + PG_REFCOUNT, 1, 0)
 
     def get_page(self, page: int) -> None:
         """Redirects. Errors: VM_BUG_ON for a count that is not positive."""

@@ -31,6 +31,11 @@ class FailureInjection:
         self._countdown.clear()
         self.armed = False
 
+    def exchange(self, countdown: dict[str, int]) -> None:
+        """Count down for another lane: the dictionary is that lane's own."""
+        self._countdown = countdown
+        self.armed = bool(countdown)
+
     def hits(self, name: str) -> bool:
         """Return whether this allocation fails. name: a slab cache, or "page"."""
         kind = KIND_OF_CACHE.get(name, name)

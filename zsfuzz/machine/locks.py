@@ -177,6 +177,11 @@ class Locks:
             raise Report("invariant", "I5 unlock of a lock not held", name, f"{name}: bit was clear at unlock")
         words[at] &= ~(1 << bit)
 
+    def wait_on_bit(self, bit: int, address: int, name: str) -> None:
+        """Wait until a bit lock is free, without taking it. In one lane that is a deadlock."""
+        if self.bit_spin_is_locked(bit, address):
+            self.blocked(name, address)
+
     def bit_spin_is_locked(self, bit: int, address: int) -> bool:
         """Return whether anybody has the bit."""
         return bool(self._words[self._at(address)] >> bit & 1)

@@ -13,17 +13,21 @@ refers to (work functions, address space operations) are registered once, when t
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from zsfuzz.machine import points
 from zsfuzz.machine.buddy import Buddy
 from zsfuzz.machine.descriptor import Descriptor
 from zsfuzz.machine.failure import FailureInjection
 from zsfuzz.machine.geometry import Geometry
+from zsfuzz.machine.lanes import SLEEP, Lane, Lanes, Wait
 from zsfuzz.machine.layout import PAGE_OFFSET, STRUCT_PAGE_SIZE, VMEMMAP_START
-from zsfuzz.machine.lists import Lists
+from zsfuzz.machine.lists import Lists, PairAccess
 from zsfuzz.machine.locks import Locks
 from zsfuzz.machine.memory import Memory, Snapshot
+from zsfuzz.machine.preemption import LaneBuddy, LaneLists, LaneLocks, LaneMemory, LaneSlab
 from zsfuzz.machine.report import Report
 from zsfuzz.machine.slab import Slab
 
@@ -59,36 +63,55 @@ class AddressSpaceOperations:
 class Machine:
     """One computer. rules: the Descriptor class that the core looks at pages with."""
 
-    def __init__(self, config: MachineConfig, rules: type[Descriptor] = Descriptor) -> None:
+    def __init__(self, config: MachineConfig, rules: type[Descriptor] = Descriptor, lanes: Lanes | None = None) -> None:
+        """lanes: for a machine on which lanes can run; its primitives are slower."""
         self.config = config
+        self.lanes = lanes
         self.geometry = config.geometry
         self.page_size = config.geometry.page_size
         self.switches = frozenset(config.switches)
-        self.memory = Memory(
-            config.geometry.page_shift,
-            config.normal_pages + config.movable_pages,
-            config.heap_bytes,
-            heap_above="heap_above_memmap" in self.switches,
-        )
+        self.failure = FailureInjection()
+        self._make_parts()
         memory = self.memory
         self.load, self.store = memory.load, memory.store
         self.load32, self.store32, self.load8 = memory.load32, memory.store32, memory.load8
         self.atomic_add, self.atomic_add32 = memory.atomic_add, memory.atomic_add32
-        self.atomic_cmpxchg32 = memory.atomic_cmpxchg32
+        self.atomic_add_unless32, self.atomic_cmpxchg32 = memory.atomic_add_unless32, memory.atomic_cmpxchg32
         self.test_bit, self.set_bit, self.clear_bit = memory.test_bit, memory.set_bit, memory.clear_bit
         self.test_and_set_bit = memory.test_and_set_bit
-        self.failure = FailureInjection()
-        self.locks = Locks(memory)
-        self.lists = Lists(memory)
-        self.slab = Slab(memory, self.failure, quarantine="no_quarantine" not in self.switches)
-        self.buddy = Buddy(
-            memory, self.slab, self.failure, config.geometry, (config.normal_pages, config.movable_pages)
-        )
         self.d = rules(self)
         self._work = self.slab.core_alloc(1 + MAX_PENDING_WORK)
         self._shrinkers = self.slab.core_alloc(1 + MAX_SHRINKERS)
         self._work_functions: list[Callable[[int], None]] = []
+        self.running_work: list[int] = []
         self._aops: list[AddressSpaceOperations] = []
+
+    def _make_parts(self) -> None:
+        config, lanes, above = self.config, self.lanes, "heap_above_memmap" in self.switches
+        shape = (config.geometry.page_shift, config.normal_pages + config.movable_pages, config.heap_bytes)
+        zones = (config.normal_pages, config.movable_pages)
+        quarantine = "no_quarantine" not in self.switches
+        if lanes is None:
+            self.memory = Memory(*shape, heap_above=above)
+            self.locks = Locks(self.memory)
+            self.slab = Slab(self.memory, self.failure, quarantine=quarantine)
+            self.buddy = Buddy(self.memory, self.slab, self.failure, config.geometry, zones)
+        else:
+            self.memory = LaneMemory(lanes, *shape, heap_above=above)
+            self.locks = LaneLocks(self.memory, lanes)
+            self.slab = LaneSlab(lanes, self.memory, self.failure, quarantine=quarantine)
+            self.buddy = LaneBuddy(lanes, self.locks, self.memory, self.slab, self.failure, config.geometry, zones)
+            lanes.on_enter = self._lane_entered
+        self.lists = self.lists_over(self.memory)
+
+    def lists_over(self, access: PairAccess) -> Lists:
+        """Return the list operations over somebody's view of the memory."""
+        return Lists(access) if self.lanes is None else LaneLists(access, self.lanes)
+
+    def _lane_entered(self, lane: Lane) -> None:
+        """What belongs to a CPU is the lane's now: its locks, its failures."""
+        self.locks.held = lane.held
+        self.failure.exchange(lane.armed)
 
     def BUG(self, rule: str, field: str, message: str) -> NoReturn:
         """BUG(), VM_BUG_ON(), WARN_ON(): raise a Report. rule: the condition as the kernel writes it."""
@@ -120,15 +143,24 @@ class Machine:
 
     def schedule_work(self, work: int) -> bool:
         """Queue a work item unless it is queued already. Source: kernel/workqueue.c, v5.10."""
-        if self.load(work):
-            return False
-        count = self.load(self._work)
-        if count >= MAX_PENDING_WORK:
-            raise Report("bug", "work queue overflow", "", "more work items pending than pools can have")
-        self.store(work, 1)
-        self.store(self._work + 8 + count * 8, work)
-        self.store(self._work, count + 1)
-        return True
+        with self._one_step(work):
+            if self.load(work):
+                return False
+            count = self.load(self._work)
+            if count >= MAX_PENDING_WORK:
+                raise Report("bug", "work queue overflow", "", "more work items pending than pools can have")
+            self.store(work, 1)
+            self.store(self._work + 8 + count * 8, work)
+            self.store(self._work, count + 1)
+            return True
+
+    def _one_step(self, address: int) -> AbstractContextManager[None]:
+        """A point, then no other until the end of the with block."""
+        if not self._lanes_run():
+            return nullcontext()
+        self.current_lanes.barrier()
+        self.current_lanes.point(points.WORK, address)
+        return self.current_lanes.quietly()
 
     def pending_work(self) -> list[int]:
         """Return the addresses of the queued work items, oldest first."""
@@ -148,19 +180,34 @@ class Machine:
 
     def run_work(self) -> int:
         """Run every item that is queued now, once. Returns how many ran."""
-        queued = self.pending_work()
-        for work in queued:
-            self._dequeue(work)
-            self._work_functions[self.load(work + _WORK_FUNCTION)](work)
-        return len(queued)
+        with self._one_step(self._work):
+            queued = self.pending_work()
+        return sum(1 for work in queued if self._run_one(work))
+
+    def _run_one(self, work: int) -> bool:
+        """Run an item if it is queued, after whoever runs it now: no item runs twice at once."""
+        if self.lanes is not None:
+            self._wait_for_work(work)
+        with self._one_step(work):
+            queued = work in self.pending_work()
+            if queued:
+                self._dequeue(work)
+        if not queued:
+            return False
+        self.running_work.append(work)
+        self._work_functions[self.load(work + _WORK_FUNCTION)](work)
+        self.running_work.remove(work)
+        if self._lanes_run():
+            self.current_lanes.wake(("work", work, 0))
+        return True
+
+    def _wait_for_work(self, work: int) -> None:
+        while work in self.running_work:
+            self.current_lanes.park(Wait(SLEEP, "work item", ("work", work, 0)))
 
     def flush_work(self, work: int) -> bool:
-        """Run one item if it is queued."""
-        if not self.load(work):
-            return False
-        self._dequeue(work)
-        self._work_functions[self.load(work + _WORK_FUNCTION)](work)
-        return True
+        """Run one item if it is queued; wait for whoever runs it now."""
+        return self._run_one(work)
 
     # -- shrinkers
 
@@ -214,14 +261,50 @@ class Machine:
             raise Report("memory", "wild call", "a_ops", f"a_ops of {self.memory.describe(mapping)} is no table")
         return self._aops[number]
 
-    def wait_event(self, condition: Callable[[], bool], name: str) -> None:
-        """Sleep until a condition holds. In one lane nobody else can make it true: a deadlock."""
-        if not condition():
+    def wait_event(self, queue: int, condition: Callable[[], bool], name: str) -> None:
+        """Sleep until a condition holds; looked at again after each wake_up_all(queue). name: for reports.
+
+        Errors: Report for a deadlock: in one lane nobody else can make it true.
+        """
+        if self._lanes_run():
+            self.current_lanes.sleep_on(queue, condition, name)
+        elif not condition():
             raise Report("progress", "deadlock: wait_event", name, f"waits for ever for {name}")
 
     def wake_up_all(self, queue: int) -> None:
-        """Wake the sleepers of a wait queue head: nobody sleeps in one lane, the queue is only touched."""
-        self.load(queue)
+        """Wake the sleepers of a wait queue head: in one lane nobody sleeps, the queue is only touched."""
+        if self._lanes_run():
+            self.current_lanes.wake_queue(queue)
+        else:
+            self.load(queue)
+
+    def spin_until(self, condition: Callable[[], bool], name: str) -> None:
+        """Try again with cpu_relax() in between until a condition holds. name: for reports.
+
+        Errors: Report when nobody is left who could make it true.
+        """
+        while not condition():
+            if not self.relax():
+                raise Report("progress", "deadlock: spins for ever", name, f"waits for ever for {name}")
+
+    def relax(self) -> bool:
+        """cpu_relax(), cond_resched(). Returns False when there is no other lane that can run."""
+        return self._lanes_run() and self.current_lanes.relax()
+
+    def barrier(self) -> None:
+        """smp_mb()."""
+        if self._lanes_run():
+            self.current_lanes.barrier()
+
+    def _lanes_run(self) -> bool:
+        return self.lanes is not None and self.lanes.on
+
+    @property
+    def current_lanes(self) -> Lanes:
+        """Return the scheduler. Errors: RuntimeError on a machine without lanes."""
+        if self.lanes is None:
+            raise RuntimeError("this machine was made without lanes")
+        return self.lanes
 
     # -- snapshots
 
@@ -239,7 +322,8 @@ class Machine:
     def restore(self, saved: Snapshot) -> None:
         """Put a snapshot back."""
         self.memory.restore(saved)
-        self.locks.held.clear()
+        self.running_work.clear()
+        self.locks.held = []
         self.locks.acquired_count = 0
         self.failure.disarm()
 
@@ -263,20 +347,27 @@ class Kernel:
         self.d = machine.d
         self.BUG = machine.BUG
         self.load, self.load32, self.load8 = memory.load, memory.load32, memory.load8
-        self.read_once = self.load_acquire = memory.load
+        self.read_once, self.load_acquire = memory.read_once, memory.load_acquire
         self.test_bit = memory.test_bit
         self.read_bytes, self.memcpy = memory.read_bytes, memory.memcpy
         self.write_bytes, self.memset = memory.write_bytes, memory.memset
         self.store = memory.store if page_words is None else memory.filtered_store(self._check_page_word)
-        self.write_once = self.store_release = self.store
+        if machine.lanes is None:
+            self.write_once = self.store_release = self.store
+        else:
+            self.write_once, self.store_release = (
+                self._filtered(memory.write_once),
+                self._filtered(memory.store_release),
+            )
         self.store32 = self._filtered(memory.store32)
         self.atomic_add = self._filtered_value(memory.atomic_add)
+        self.atomic_add_return = self._filtered_value(memory.atomic_add_return)
         self.atomic_add32 = self._filtered_value(memory.atomic_add32)
         self.set_bit = self._filtered_bit(memory.set_bit)
         self.clear_bit = self._filtered_bit(memory.clear_bit)
         self.words, self.pair_index = memory.words, memory.pair_index
         self.fresh_pair_index = self._filtered_index(memory.fresh_pair_index)
-        lists = Lists(self)
+        lists = machine.lists_over(self)
         self.INIT_LIST_HEAD, self.list_add, self.list_add_tail = (
             lists.INIT_LIST_HEAD,
             lists.list_add,
@@ -330,18 +421,22 @@ class Kernel:
         self.alloc_address_space, self.iput = machine.alloc_address_space, machine.iput
         self.mapping_private_data = machine.mapping_private_data
         self.wait_event, self.wake_up_all = machine.wait_event, machine.wake_up_all
+        self.spin_until = machine.spin_until
 
     def smp_mb(self) -> None:
         """Full barrier."""
+        self.machine.barrier()
 
     def smp_wmb(self) -> None:
         """Write barrier."""
+        self.machine.barrier()
 
     def cond_resched(self, rounds: int) -> None:
         """Let others run. rounds: how often the calling loop has come here, from 1.
 
         Errors: Report for a loop that comes here more often than there is anything left to do.
         """
+        self.machine.relax()
         if rounds > LIVELOCK_ROUNDS_PER_PAGE * self.machine.buddy.pages_count:
             raise Report("progress", "livelock", "cond_resched", f"a loop without progress: {rounds} rounds")
 

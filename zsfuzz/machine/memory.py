@@ -9,7 +9,8 @@ Next:  locks in zsfuzz/machine/locks.py, lists in zsfuzz/machine/lists.py, slab 
     shadow bytes  [ one a word .................... ]   the memmap needs none: every struct page exists
 
 A shadow byte: 0 may be read; UNINIT was allocated and not yet written; anything above is poison.
-Plain store, release, acquire and barrier are told apart by name: in a sequential machine they do the same.
+Plain store, release, acquire and barrier are told apart by name: in a sequential machine they do the same. A machine
+for lanes has preemption points in front of all of them: zsfuzz/machine/preemption.py.
 They are closures, not methods: a field access costs about 0.1 us, of which half is the call.
 """
 
@@ -70,6 +71,15 @@ class Memory:
     load32: Callable[[int], int]
     store32: Callable[[int, int], None]
     load8: Callable[[int], int]
+    read_once: Callable[[int], int]
+    load_acquire: Callable[[int], int]
+    write_once: Callable[[int, int], None]
+    store_release: Callable[[int, int], None]
+    atomic_add: Callable[[int, int], int]
+    atomic_add_return: Callable[[int, int], int]
+    atomic_add32: Callable[[int, int], int]
+    atomic_add_unless32: Callable[[int, int, int], bool]
+    atomic_cmpxchg32: Callable[[int, int, int], bool]
 
     def __init__(self, page_shift: int, frames_count: int, heap_bytes: int, *, heap_above: bool) -> None:
         self.page_shift = page_shift
@@ -245,6 +255,13 @@ class Memory:
             store32(address, value)
             return signed32(value)
 
+        def atomic_add_unless32(address: int, delta: int, unless: int) -> bool:
+            value = load32(address)
+            if value == unless:
+                return False
+            store32(address, (value + delta) & MASK32)
+            return True
+
         def atomic_cmpxchg32(address: int, expected: int, value: int) -> bool:
             if load32(address) != expected:
                 return False
@@ -265,7 +282,10 @@ class Memory:
             store(address, value | 1 << bit)
             return bool(value >> bit & 1)
 
-        self.atomic_add, self.atomic_add32 = atomic_add, atomic_add32
+        self.read_once = self.load_acquire = load
+        self.write_once = self.store_release = store
+        self.atomic_add = self.atomic_add_return = atomic_add
+        self.atomic_add32, self.atomic_add_unless32 = atomic_add32, atomic_add_unless32
         self.atomic_cmpxchg32 = atomic_cmpxchg32
         self.test_bit, self.set_bit, self.clear_bit = test_bit, set_bit, clear_bit
         self.test_and_set_bit = test_and_set_bit

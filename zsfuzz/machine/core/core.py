@@ -19,6 +19,7 @@ from typing import Final
 from zsfuzz.machine.core.words import PAGES_PER_CLUSTER_SHIFT
 from zsfuzz.machine.layout import PG_COMPOUND_HEAD, ZONE_NAMES
 from zsfuzz.machine.machine import Machine
+from zsfuzz.machine.preemption import LaneBuddy
 from zsfuzz.machine.report import Report
 
 BYSTANDER_RECORDS: Final = 64
@@ -53,6 +54,8 @@ class Core:
         self.anon_vma = machine.slab.core_alloc(2)
         self.bystanders = machine.slab.core_alloc(BYSTANDER_RECORDS * BYSTANDER_WORDS)
         self._zone_locks = machine.slab.core_alloc(len(ZONE_NAMES))
+        if isinstance(self.buddy, LaneBuddy):
+            self.buddy.zone_locks = tuple((ZONE_LOCK, self._zone_lock(zone)) for zone in range(len(ZONE_NAMES)))
         self._lru_lock = machine.slab.core_alloc(2)
         self.isolations: list[tuple[int, int]] = []
         self.batched_migration = "batched_migration" in machine.switches

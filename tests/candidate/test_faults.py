@@ -133,15 +133,15 @@ def stale_head(world: World) -> object:
     other = world.target.zspage_of(world.malloc(100))
     rules = world.d
     assert isinstance(rules, MemdescRules)
-    get = world.machine.atomic_add32
+    get = world.machine.atomic_add_unless32
 
-    def get_late(address: int, delta: int) -> int:
+    def get_late(address: int, delta: int, unless: int) -> bool:
         world.machine.store(page + 8, other | 1)
-        return get(address, delta)
+        return get(address, delta, unless)
 
-    world.machine.atomic_add32 = get_late
+    world.machine.atomic_add_unless32 = get_late
     rules.get_page_unless_zero(page)
-    world.machine.atomic_add32 = get
+    world.machine.atomic_add_unless32 = get
     return world.count(other)
 
 

@@ -19,6 +19,7 @@ from zsfuzz.execute.blame import finding_of_exception, role_at_fault
 from zsfuzz.execute.contract import PATTERN_BYTES, Contract, pattern
 from zsfuzz.execute.drain import drain
 from zsfuzz.execute.features import Features
+from zsfuzz.execute.names import FAIL_OPERATION, snake
 from zsfuzz.execute.result import Observer, RunResult
 from zsfuzz.execute.side import Side
 from zsfuzz.machine.report import Report
@@ -53,16 +54,6 @@ ACROSS_REFERENCES: Final = frozenset(
 )
 """No-ops while the program holds a speculative reference: a scanner holds one for an instant only."""
 
-_FAIL_OPERATION: Final = {
-    ops.Malloc: "malloc",
-    ops.Migrate: "migrate",
-    ops.CompactZone: "compact_zone",
-    ops.Offline: "offline",
-    ops.Contig: "contig",
-    ops.Poison: "poison",
-    ops.CreatePool: "create_pool",
-}
-
 _NO_OP: Final = object()
 
 
@@ -86,7 +77,7 @@ class Execution:
         self._counts = {"outcomes": 0, "counters": 0, "placements": 0, "full": 0, "invariants": 0, "drain": 0}
         self._effective = self._no_ops = self._placed_at = 0
         self._handlers: dict[type, Callable[[Any], object]] = {
-            operation: getattr(self, f"_{_snake(operation.__name__)}") for operation in ops.OPERATIONS
+            operation: getattr(self, f"_{snake(operation.__name__)}") for operation in ops.OPERATIONS
         }
 
     # -- the run
@@ -112,7 +103,7 @@ class Execution:
             found = error.finding_at(self._step)
         else:
             found = finding_of_exception(error, self._role_at_fault(error), self._step)
-        return replace(found, request="" if at_end else _snake(type(self.program.steps[self._step]).__name__))
+        return replace(found, request="" if at_end else snake(type(self.program.steps[self._step]).__name__))
 
     def _role_at_fault(self, error: Exception) -> str:
         """Return the side in whose code an exception was raised; when that is nobody's, the side that was at work."""
@@ -176,8 +167,8 @@ class Execution:
             side.isolations.clear()
         if self._is_forbidden(kind):
             outcome: object = _NO_OP
-        elif contract.armed and kind in _FAIL_OPERATION:
-            outcome = self._with_failures(_FAIL_OPERATION[kind], lambda: handlers[kind](step))
+        elif contract.armed and kind in FAIL_OPERATION:
+            outcome = self._with_failures(FAIL_OPERATION[kind], lambda: handlers[kind](step))
         else:
             outcome = handlers[kind](step)
         if outcome is _NO_OP:
@@ -188,7 +179,7 @@ class Execution:
         self._effective += 1
         self.features.note(kind, outcome)
         if self._observer is not None:
-            texts = self._differing or (describe(_snake(kind.__name__), outcome),) * 2
+            texts = self._differing or (describe(snake(kind.__name__), outcome),) * 2
             self._observer.step(self._step, step, *texts, True)
         self._differing = None
         self._after(kind)
@@ -553,6 +544,3 @@ def describe(action: str, outcome: object) -> str:
             return f"pfn {placement >> 32} object {placement & 0xFFFFFFFF}"
     return str(outcome)
 
-
-def _snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")

@@ -8,6 +8,8 @@ Next:  zsfuzz/execute/runner.py above; zsfuzz/machine/core/core.py and the targe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from zsfuzz.execute.result import PageRow
 from zsfuzz.machine.core import bystander, compaction, contig, memory_failure, memory_hotplug, migrate
 from zsfuzz.machine.core.core import Core
@@ -22,6 +24,7 @@ from zsfuzz.machine.layout import (
     ZONE_NAMES,
     PG_hwpoison,
 )
+from zsfuzz.machine.lanes import Lanes
 from zsfuzz.machine.machine import Kernel, Machine, MachineConfig
 from zsfuzz.machine.scanners.probe import scan
 from zsfuzz.program.ops import BystanderKind, Gfp, MapMode, MigrateMode, PoisonKind, Scanner
@@ -51,9 +54,12 @@ Outcome = int | tuple[object, ...]
 class Side:
     """One machine, one target, one core; what the program's slots stand for on it."""
 
-    def __init__(self, role: str, target_class: type[Target], config: MachineConfig) -> None:
+    def __init__(
+        self, role: str, target_class: type[Target], config: MachineConfig, lanes: Lanes | None = None
+    ) -> None:
+        """lanes: for a side on which parallel blocks can run."""
         self.role = role
-        self.machine = Machine(config, target_class.rules)
+        self.machine = Machine(config, target_class.rules, lanes)
         self.target = target_class(Kernel(self.machine, target_class.page_words))
         self.core = Core(self.machine)
         self.d = self.machine.d
@@ -61,6 +67,7 @@ class Side:
         self.pools: dict[int, int] = {0: self.target.zs_create_pool()}
         self.pages: dict[int, int] = {}
         self.references: dict[int, tuple[int, int, bool]] = {}
+        self.unmovable: Callable[[], frozenset[int]] = frozenset
         self._boot_pool = self.pools[0]
         self._boot = self.machine.snapshot()
         self._boot_lock_order = _copied(self.machine.locks.order)
@@ -290,8 +297,13 @@ class Side:
         """Run one scanner over [start, end)."""
         return scan(self.core, scanner, start, end, self.is_movable)
 
-    def is_movable(self, pfn: int) -> bool:
-        """Return whether the owner of a page would let it go: the truth that a scanner's answer is held against."""
+    def is_movable(self, pfn: int) -> bool | None:
+        """Return whether the owner of a page would let it go: the truth that a scanner's answer is held against.
+
+        Beside other lanes: False for a page that was nobody's to move all the time, None for the rest.
+        """
+        if not self.core.alone:
+            return False if pfn in self.unmovable() else None
         page = self.machine.buddy.pfn_to_page(pfn)
         if self.machine.buddy.is_free_buddy_page(pfn):
             return True

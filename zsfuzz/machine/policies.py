@@ -26,11 +26,11 @@ HOLD_PERCENT: Final = 30
 """How often a switch holds stores back, where store buffers are on."""
 
 
-def hold(random: Random, lanes: Lanes) -> int:
+def hold(rng: Random, lanes: Lanes) -> int:
     """Return how a preempted lane's stores are held: mostly not, else all or all but the newest."""
-    if not lanes.buffering or random.randrange(100) >= HOLD_PERCENT:
+    if not lanes.buffering or rng.randrange(100) >= HOLD_PERCENT:
         return 0
-    return 1 + random.randrange(2)
+    return 1 + rng.randrange(2)
 
 
 def others(lane: Lane, able: Sequence[int]) -> list[int]:
@@ -72,8 +72,8 @@ class RandomWalk:
 
     eager = False
 
-    def __init__(self, random: Random, every: int) -> None:
-        self._random = random
+    def __init__(self, rng: Random, every: int) -> None:
+        self._rng = rng
         self._log_stay = log(1 - 1 / max(2, every))
 
     def start(self, lanes: Lanes) -> None:
@@ -81,18 +81,18 @@ class RandomWalk:
 
     def ahead(self, lanes: Lanes, lane: Lane) -> int:
         """Geometrically distributed."""
-        return 1 + int(log(1 - self._random.random()) / self._log_stay)
+        return 1 + int(log(1 - self._rng.random()) / self._log_stay)
 
     def choose(self, lanes: Lanes, lane: Lane, able: Sequence[int]) -> tuple[int, int]:
         """Any other lane."""
         rest = others(lane, able)
         if not rest:
             return lane.number, 0
-        return self._random.choice(rest), hold(self._random, lanes)
+        return self._rng.choice(rest), hold(self._rng, lanes)
 
     def forced(self, lanes: Lanes, lane: Lane, able: Sequence[int], default: int) -> int:
         """Any lane."""
-        return self._random.choice(others(lane, able) or [default])
+        return self._rng.choice(others(lane, able) or [default])
 
 
 class PCT:
@@ -103,9 +103,9 @@ class PCT:
 
     eager = True
 
-    def __init__(self, random: Random, depth: int, length: int) -> None:
-        self._random = random
-        self._change_at = sorted(random.randrange(1, max(2, length)) for _ in range(depth - 1))
+    def __init__(self, rng: Random, depth: int, length: int) -> None:
+        self._rng = rng
+        self._change_at = sorted(rng.randrange(1, max(2, length)) for _ in range(depth - 1))
         self._priority: list[int] = []
         self._passed = 0
         self._aimed = 0
@@ -114,7 +114,7 @@ class PCT:
         """Deal the priorities: the highest number runs."""
         count = len(lanes.lanes)
         self._priority = [len(self._change_at) + 1 + number for number in range(count)]
-        self._random.shuffle(self._priority)
+        self._rng.shuffle(self._priority)
 
     def ahead(self, lanes: Lanes, lane: Lane) -> int:
         """Until the next point at which priorities change, or at once where a higher lane waits."""
@@ -135,7 +135,7 @@ class PCT:
             self._change_at = [at for at in self._change_at if at > passed]
             self._priority[lane.number] = len(self._change_at)
         best = self._best(able, lane.number)
-        return best, hold(self._random, lanes) if best != lane.number else 0
+        return best, hold(self._rng, lanes) if best != lane.number else 0
 
     def forced(self, lanes: Lanes, lane: Lane, able: Sequence[int], default: int) -> int:
         """The lane of the highest priority among those that can run; one that yields falls below all others."""
@@ -152,13 +152,13 @@ class POS:
 
     eager = True
 
-    def __init__(self, random: Random) -> None:
-        self._random = random
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
         self._priority: list[float] = []
 
     def start(self, lanes: Lanes) -> None:
         """Deal a priority for each lane's first access."""
-        self._priority = [self._random.random() for _ in lanes.lanes]
+        self._priority = [self._rng.random() for _ in lanes.lanes]
 
     def ahead(self, lanes: Lanes, lane: Lane) -> int:
         """Every point."""
@@ -171,15 +171,15 @@ class POS:
             self._made(lanes, lane, able)
             return best, 0
         self._made(lanes, lanes.lanes[best], able)
-        return best, hold(self._random, lanes)
+        return best, hold(self._rng, lanes)
 
     def _made(self, lanes: Lanes, lane: Lane, able: Sequence[int]) -> None:
         mine = (lane.kind, lane.address)
-        self._priority[lane.number] = self._random.random()
+        self._priority[lane.number] = self._rng.random()
         for number in able:
             other = lanes.lanes[number]
             if number != lane.number and points.conflict(mine, (other.kind, other.address)):
-                self._priority[number] = self._random.random()
+                self._priority[number] = self._rng.random()
 
     def forced(self, lanes: Lanes, lane: Lane, able: Sequence[int], default: int) -> int:
         """The highest priority."""
@@ -196,8 +196,8 @@ class UniformWalk:
 
     eager = False
 
-    def __init__(self, random: Random, lengths: Sequence[int]) -> None:
-        self._random = random
+    def __init__(self, rng: Random, lengths: Sequence[int]) -> None:
+        self._rng = rng
         self._lengths = lengths
 
     def start(self, lanes: Lanes) -> None:
@@ -213,12 +213,12 @@ class UniformWalk:
             lane = lanes.lanes[number]
             length = self._lengths[number] if number < len(self._lengths) else 1
             left.append(max(1, length - lane.passed - lane.point))
-        return self._random.choices(able, left)[0]
+        return self._rng.choices(able, left)[0]
 
     def choose(self, lanes: Lanes, lane: Lane, able: Sequence[int]) -> tuple[int, int]:
         """Drawn by what is left."""
         to = self._draw(lanes, able)
-        return to, hold(self._random, lanes) if to != lane.number else 0
+        return to, hold(self._rng, lanes) if to != lane.number else 0
 
     def forced(self, lanes: Lanes, lane: Lane, able: Sequence[int], default: int) -> int:
         """Drawn by what is left."""
@@ -253,12 +253,12 @@ class RoundRobin:
 LaneLengths = Sequence[int]
 
 MAKERS: Final[Mapping[str, Callable[[Random, LaneLengths], RandomWalk | PCT | POS | UniformWalk | RoundRobin]]] = {
-    "random": lambda random, lengths: RandomWalk(random, max(4, sum(lengths) // random.choice((2, 4, 8, 16, 32)))),
-    "pct2": lambda random, lengths: PCT(random, 2, sum(lengths)),
-    "pct3": lambda random, lengths: PCT(random, 3, sum(lengths)),
-    "pos": lambda random, lengths: POS(random),
+    "random": lambda rng, lengths: RandomWalk(rng, max(4, sum(lengths) // rng.choice((2, 4, 8, 16, 32)))),
+    "pct2": lambda rng, lengths: PCT(rng, 2, sum(lengths)),
+    "pct3": lambda rng, lengths: PCT(rng, 3, sum(lengths)),
+    "pos": lambda rng, lengths: POS(rng),
     "uniform": UniformWalk,
-    "round-robin": lambda random, lengths: RoundRobin(random.choice((1, 3, 10, 30, 100))),
+    "round-robin": lambda rng, lengths: RoundRobin(rng.choice((1, 3, 10, 30, 100))),
 }
 """How each is made from a Random and an estimate of the points of each lane."""
 
@@ -266,6 +266,6 @@ PORTFOLIO: Final = ("random", "pct2", "random", "pct3", "random", "round-robin",
 """What a campaign deals in turn: the cheap ones more often."""
 
 
-def make_policy(name: str, random: Random, lengths: LaneLengths) -> RandomWalk | PCT | POS | UniformWalk | RoundRobin:
+def make_policy(name: str, rng: Random, lengths: LaneLengths) -> RandomWalk | PCT | POS | UniformWalk | RoundRobin:
     """Return a policy by name, a member of MAKERS. lengths: estimated points of each lane, at least one each."""
-    return MAKERS[name](random, [max(1, length) for length in lengths])
+    return MAKERS[name](rng, [max(1, length) for length in lengths])

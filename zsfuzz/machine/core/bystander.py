@@ -151,6 +151,23 @@ def is_movable(core: Core, page: int) -> bool:
     return record is not None and record.kind is BystanderKind.LRU
 
 
+def unmovable_pfns(core: Core) -> frozenset[int]:
+    """Return the pfns of bystanders that nobody can migrate, poisoned ones left out."""
+    found: list[int] = []
+    for number in range(BYSTANDER_RECORDS):
+        record = Record(core, number)
+        if record.key and record.kind is not BystanderKind.LRU and record.pte != PTE_HWPOISON:
+            first = core.buddy.page_to_pfn(record.page)
+            found.extend(range(first, first + (1 << record.order)))
+    return frozenset(found)
+
+
+def is_migrating(core: Core, slot: int) -> bool:
+    """Return whether a bystander's page table entry is a migration entry now."""
+    record = find_record(core, slot + 1)
+    return record is not None and record.pte == PTE_MIGRATION
+
+
 # -- making and dropping
 
 

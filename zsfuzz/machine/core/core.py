@@ -13,6 +13,7 @@ the two pages being migrated) is on the stack here too; what other code could se
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Final
 
@@ -22,6 +23,7 @@ from zsfuzz.machine.machine import Machine
 from zsfuzz.machine.preemption import LaneBuddy
 from zsfuzz.machine.report import Report
 
+MAX_LANES: Final = 4
 BYSTANDER_RECORDS: Final = 64
 BYSTANDER_WORDS: Final = 5  # [slot + 1, page, kind, order, pte]
 
@@ -35,7 +37,8 @@ class Core:
     isolated: the list of pages that a program isolated by name. batch: the list that its requests hand to
     migrate_pages() and putback_movable_pages(). migratepages, freepages: those of a compact_control. source:
     that of do_migrate_range(), pagelist: that of soft offline. Between operations all but `isolated` are
-    empty. isolations: (page, result) of isolate_movable_page(), and each page that has_unmovable_pages() stopped a
+    empty. alone: nothing else runs at the same time, so that an answer may be held against the truth.
+    isolations: (page, result) of isolate_movable_page(), and each page that has_unmovable_pages() stopped a
     request for, as (page, -EBUSY); for whoever compares two machines, it is no state.
     """
 
@@ -44,12 +47,8 @@ class Core:
         self.d = machine.d
         self.buddy = machine.buddy
         self.lists = machine.lists
-        self.isolated = self._list_head()
-        self.batch = self._list_head()
-        self.migratepages = self._list_head()
-        self.freepages = self._list_head()
-        self.source = self._list_head()
-        self.pagelist = self._list_head()
+        self.alone = True
+        self._make_lists()
         self.num_poisoned_pages = machine.slab.core_alloc(2)
         self.anon_vma = machine.slab.core_alloc(2)
         self.bystanders = machine.slab.core_alloc(BYSTANDER_RECORDS * BYSTANDER_WORDS)
@@ -60,6 +59,30 @@ class Core:
         self.isolations: list[tuple[int, int]] = []
         self.batched_migration = "batched_migration" in machine.switches
         self.cluster_max = machine.buddy.pageblock_pages >> PAGES_PER_CLUSTER_SHIFT
+
+        self._lanes = tuple(self._lane_core() for _ in range(MAX_LANES if machine.lanes is not None else 0))
+
+    def _make_lists(self) -> None:
+        self.isolated = self._list_head()
+        self.batch = self._list_head()
+        self.migratepages = self._list_head()
+        self.freepages = self._list_head()
+        self.source = self._list_head()
+        self.pagelist = self._list_head()
+
+    def _lane_core(self) -> Core:
+        """Return the core as another CPU has it: the same state, and lists of its own where the kernel's are on the
+        stack.
+        """
+        lane = copy.copy(self)
+        lane.alone = False
+        lane.isolations = []
+        lane._make_lists()
+        return lane
+
+    def for_lane(self, number: int) -> Core:
+        """Return the core of a lane; the core itself for -1, one CPU that does everything."""
+        return self if number < 0 else self._lanes[number]
 
     def _list_head(self) -> int:
         head = self.m.slab.core_alloc(2)
@@ -109,11 +132,15 @@ class Core:
     def lists_of_pages(self) -> tuple[tuple[str, int], ...]:
         """Return (name, head) of every list that isolated pages can be on (for I10)."""
         names = ("isolated", "batch", "migratepages", "source", "pagelist")
-        return tuple((name, getattr(self, name)) for name in names)
+        cores = (self, *self._lanes) if self.alone else (self,)
+        return tuple((name, getattr(core, name)) for core in cores for name in names)
 
     def must_be_listed(self, page: int) -> None:
-        """Report a page that says it is isolated and is on no list of the core (I10)."""
-        if not any(page in self.pages_on(head) for _, head in self.lists_of_pages()):
+        """Report a page that says it is isolated and is on no list of the core (I10).
+
+        Not asked beside other lanes: there the page may be on its way to a list.
+        """
+        if self.alone and not any(page in self.pages_on(head) for _, head in self.lists_of_pages()):
             text = "PageIsolated() holds for a page that the core has not isolated"
             raise Report("invariant", "I10 isolated flag", "PG_isolated", text)
 

@@ -54,6 +54,12 @@ class ObjectContent:
         """A write-only mapping leaves bytes that were not written undefined."""
         self._known = bytearray(len(self._known))
 
+    def copy(self) -> ObjectContent:
+        """Return a copy that later writes do not reach."""
+        other = ObjectContent(self.pool, self.size)
+        other._bytes, other._known = self._bytes[:], self._known[:]
+        return other
+
     def difference(self, offset: int, data: bytes) -> int:
         """Return the offset of the first known byte that differs, -1 if none does."""
         if not self._known:
@@ -94,3 +100,15 @@ class Contract:
     def objects_in(self, pool: int) -> int:
         """Return how many live objects a pool has."""
         return sum(1 for content in self.objects.values() if content.pool == pool)
+
+    def copy(self) -> Contract:
+        """Return a copy that later operations do not reach."""
+        other = Contract(self._size_classes)
+        other._classes = self._classes.copy()
+        other.objects = {slot: content.copy() for slot, content in self.objects.items()}
+        other.mapped = self.mapped
+        other.mapped_writable, other.mapped_readable = self.mapped_writable, self.mapped_readable
+        other.pools, other.page_slots = self.pools.copy(), self.page_slots.copy()
+        other.references, other.bystanders = self.references.copy(), self.bystanders.copy()
+        other.armed = self.armed.copy()
+        return other

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from zsfuzz.execute.blame import finding_of_exception, role_at_fault
+from zsfuzz.execute.checkpoint import Checkpoint, Counted, can_take, take
 from zsfuzz.execute.contract import PATTERN_BYTES, Contract, pattern
 from zsfuzz.execute.drain import drain
 from zsfuzz.execute.features import Features
@@ -76,9 +77,34 @@ class Execution:
         self._differing: tuple[str, str] | None = None
         self._counts = {"outcomes": 0, "counters": 0, "placements": 0, "full": 0, "invariants": 0, "drain": 0}
         self._effective = self._no_ops = self._placed_at = 0
+        self._done = 0  # steps that a checkpoint has done already
+        self._keep_at = -1
+        self.kept: Checkpoint | None = None
         self._handlers: dict[type, Callable[[Any], object]] = {
             operation: getattr(self, f"_{snake(operation.__name__)}") for operation in ops.OPERATIONS
         }
+
+    # -- checkpoints
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Be where a program with the same first steps has been. The sides may be in any state before it."""
+        for side, saved in zip(self.sides, checkpoint.sides, strict=True):
+            side.load(saved)
+        self.contract, self.expected = checkpoint.contract.copy(), checkpoint.expected.copy()
+        self.judge = Judge(self.reference, self.candidate, self.contract, self.expected)
+        self.features = checkpoint.features.copy()
+        counted = checkpoint.counted
+        self._effective, self._no_ops, self._placed_at = counted.effective, counted.no_ops, counted.placed_at
+        self._counts = counted.checks.copy()
+        self._done = len(checkpoint.steps)
+
+    def keep_at(self, steps_count: int) -> None:
+        """Leave a checkpoint in `kept` once that many steps are done, if that is a point that can be kept."""
+        self._keep_at = steps_count
+
+    def counted(self) -> Counted:
+        """Return the counts so far."""
+        return Counted(self._effective, self._no_ops, self._placed_at, self._counts.copy())
 
     # -- the run
 
@@ -146,9 +172,11 @@ class Execution:
         )
 
     def _run_steps(self) -> None:
-        cadence = self._cadence
-        for index, step in enumerate(self.program.steps):
-            self._step = index
+        cadence, steps, keep_at = self._cadence, self.program.steps, self._keep_at
+        for index in range(self._done, len(steps)):
+            if index == keep_at and can_take(self):
+                self.kept = take(self, steps[:index])
+            self._step, step = index, steps[index]
             if self.perform(step) and (index + 1) % cadence == 0 and not self.judge.parted:
                 self.check_everything()
             if self.judge.parted:

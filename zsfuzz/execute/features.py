@@ -43,6 +43,12 @@ class Features:
         self._seen[1 << 40 | (self._previous * 64 + number) * 32 + word] = None
         self._previous = number
 
+    def copy(self) -> Features:
+        """Return a copy that later operations do not reach."""
+        other = Features(self._side)
+        other._seen, other._previous, other._counters = self._seen.copy(), self._previous, self._counters
+        return other
+
     def sorted(self) -> tuple[int, ...]:
         """Return the features in ascending order."""
         return tuple(sorted(self._seen))

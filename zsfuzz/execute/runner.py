@@ -6,12 +6,14 @@ Never: picks targets from a program's header (its caller does), keeps findings, 
 Next:  what one step does in zsfuzz/execute/execution.py; the oracles in zsfuzz/oracle/invariants.py,
        zsfuzz/oracle/observe.py and zsfuzz/oracle/expected.py.
 
-Machines are made once per geometry, memory size and switches, and put back to the state after boot for each program.
+Machines are made once per geometry, memory size and switches, and put back to the state after boot for each program;
+or to where an earlier program has been that began with the same steps (zsfuzz/execute/prefixes.py).
 """
 
 from __future__ import annotations
 
 from zsfuzz.execute.execution import Execution
+from zsfuzz.execute.prefixes import Prefixes
 from zsfuzz.execute.result import Observer, RunResult
 from zsfuzz.execute.side import Side
 from zsfuzz.machine.geometry import geometry
@@ -24,6 +26,9 @@ _HEAP_BASE_BYTES = 256 << 10
 _HEAP_BYTES_PER_SLOT = 64
 _HEAP_BYTES_PER_PAGE = 512
 _KEPT_PAIRS = 6
+
+PairKey = tuple[MachineConfig, tuple[str, ...]]
+"""The machine that programs ask for, and the faults to plant."""
 
 
 def machine_config(program: Program) -> MachineConfig:
@@ -42,7 +47,8 @@ def machine_config(program: Program) -> MachineConfig:
 class Runner:
     """Runs programs on one pair of targets.
 
-    cadence: the full comparison and the full invariants run every that many steps, and at the end.
+    cadence: the full comparison and the full invariants run every that many steps, and at the end. resumes: go on
+    from checkpoints; the results are the same without, only later. steps_resumed: how many steps were saved so.
     """
 
     def __init__(
@@ -51,12 +57,17 @@ class Runner:
         candidate: str = "candidate",
         faults: tuple[str, ...] = (),
         cadence: int = 64,
+        *,
+        resumes: bool = True,
     ) -> None:
         self.targets = (reference, candidate)
         self.faults = faults
         self.cadence = cadence
+        self.steps_resumed = 0
+        self._resumes = resumes
         self._resolved: dict[tuple[str, ...], tuple[type, type]] = {}
-        self._pairs: dict[tuple[MachineConfig, tuple[str, ...]], tuple[Side, Side]] = {}
+        self._pairs: dict[PairKey, tuple[Side, Side]] = {}
+        self._prefixes: dict[PairKey, dict[int, Prefixes]] = {}
         self._classes(faults)
 
     def _classes(self, faults: tuple[str, ...]) -> tuple[type, type]:
@@ -64,22 +75,39 @@ class Runner:
             self._resolved[faults] = resolve_pair(*self.targets, faults)
         return self._resolved[faults]
 
-    def _sides(self, program: Program) -> tuple[Side, Side]:
+    def _key(self, program: Program) -> PairKey:
         faults = tuple(dict.fromkeys((*self.faults, *program.header.faults)))
-        key = (machine_config(program), faults)
+        return machine_config(program), faults
+
+    def _sides(self, key: PairKey) -> tuple[Side, Side]:
+        """Return the two machines that a program asks for, in any state."""
         pair = self._pairs.get(key)
         if pair is None:
-            reference, candidate = self._classes(faults)
+            reference, candidate = self._classes(key[1])
             if len(self._pairs) >= _KEPT_PAIRS:
-                del self._pairs[next(iter(self._pairs))]
+                oldest = next(iter(self._pairs))
+                del self._pairs[oldest], self._prefixes[oldest]
             pair = (Side("reference", reference, key[0]), Side("candidate", candidate, key[0]))
-            self._pairs[key] = pair
-        else:
-            for side in pair:
-                side.reset()
+            self._pairs[key], self._prefixes[key] = pair, {}
         return pair
 
     def run(self, program: Program, *, cadence: int | None = None, observer: Observer | None = None) -> RunResult:
         """Return the verdict on one program. cadence 1: everything after every step."""
-        sides = self._sides(program)
-        return Execution(program, sides, cadence or self.cadence, observer).run()
+        key = self._key(program)
+        sides = self._sides(key)
+        steps_between = cadence or self.cadence
+        prefixes, found = Prefixes(), None
+        if self._resumes and observer is None:  # an observer is told of every step
+            prefixes = self._prefixes[key].setdefault(steps_between, prefixes)
+            found = prefixes.find(program.steps)
+        if found is None:
+            for side in sides:
+                side.reset()
+        execution = Execution(program, sides, steps_between, observer)
+        if found is not None:
+            execution.resume(found)
+            self.steps_resumed += len(found.steps)
+        execution.keep_at(prefixes.place(program.steps, found))
+        result = execution.run()
+        prefixes.add(execution.kept)
+        return result

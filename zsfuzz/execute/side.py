@@ -9,6 +9,7 @@ Next:  zsfuzz/execute/runner.py above; zsfuzz/machine/core/core.py and the targe
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from zsfuzz.execute.result import PageRow
 from zsfuzz.machine.core import bystander, compaction, contig, memory_failure, memory_hotplug, migrate
@@ -26,6 +27,7 @@ from zsfuzz.machine.layout import (
 )
 from zsfuzz.machine.lanes import Lanes
 from zsfuzz.machine.machine import Kernel, Machine, MachineConfig
+from zsfuzz.machine.memory import Snapshot
 from zsfuzz.machine.scanners.probe import scan
 from zsfuzz.program.ops import BystanderKind, Gfp, MapMode, MigrateMode, PoisonKind, Scanner
 from zsfuzz.target.protocol import (
@@ -49,6 +51,19 @@ MIGRATE_MODE = {
 }
 
 Outcome = int | tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSide:
+    """A side between two steps."""
+
+    arena: Snapshot
+    lock_order: dict[str, dict[str, None]]
+    acquired_count: int
+    handles: dict[int, int]
+    pools: dict[int, int]
+    pages: dict[int, int]
+    references: dict[int, tuple[int, int, bool]]
 
 
 class Side:
@@ -84,6 +99,28 @@ class Side:
         self.pages.clear()
         self.references.clear()
         self.pools = {0: self._boot_pool}
+
+    def save(self) -> SavedSide:
+        """Return a copy of everything that a program can change. Errors: Report while a lock is held."""
+        locks = self.machine.locks
+        return SavedSide(
+            self.machine.snapshot(),
+            _copied(locks.order),
+            locks.acquired_count,
+            self.handles.copy(),
+            self.pools.copy(),
+            self.pages.copy(),
+            self.references.copy(),
+        )
+
+    def load(self, saved: SavedSide) -> None:
+        """Put back what save() kept."""
+        self.machine.restore(saved.arena)
+        locks = self.machine.locks
+        locks.order = _copied(saved.lock_order)
+        locks.acquired_count = saved.acquired_count
+        self.handles, self.pools = saved.handles.copy(), saved.pools.copy()
+        self.pages, self.references = saved.pages.copy(), saved.references.copy()
 
     def _attributes(self) -> dict[str, object]:
         """Return the target's attributes: plain values as they are, containers as text, the rest by identity."""

@@ -55,6 +55,12 @@ class ExpectedDifferences:
         """Return how often each rule was used."""
         return dict(self._uses)
 
+    def copy(self) -> ExpectedDifferences:
+        """Return a copy that later uses do not reach."""
+        other = ExpectedDifferences()
+        other._uses = self._uses.copy()
+        return other
+
     def explains_page_view(self, judge: Judge, name: str, pfn: int, reference: int, candidate: int) -> bool:
         """Return whether D1 or D2 predicts what the two designs show of a pfn."""
         if (reference, candidate) != self._predicted(judge, name, pfn, reference):

@@ -23,12 +23,17 @@ class Mapping(Lifetime):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
-        self.zs_map_area = kernel.kzalloc(AREA_BYTES)
-        kernel.store(self.zs_map_area + AREA_BUF, kernel.kmalloc(kernel.page_size))
+        self.zs_map_area = tuple(self.make_area() for _ in range(kernel.nr_cpus))
+
+    def make_area(self) -> int:
+        """Return the mapping_area of one CPU, with its buffer of one page."""
+        area = self.k.kzalloc(AREA_BYTES)
+        self.k.store(area + AREA_BUF, self.k.kmalloc(self.k.page_size))
+        return area
 
     def this_cpu_area(self) -> int:
         """Return the mapping_area of the CPU that asks."""
-        return self.zs_map_area
+        return self.zs_map_area[self.k.smp_processor_id()]
 
     def object_place(self, pool: int, handle: int) -> tuple[int, int, int, int]:
         """Return (class, zspage, page, offset in the page) of a pinned handle's object."""

@@ -8,19 +8,25 @@ Next:  who looks: zsfuzz/oracle/invariants.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from candidate.fullness import CLASS_LOCK_NAME
 from candidate.layout import (
     CLASS_BITS,
     CLASS_FULLNESS_LIST,
     CLASS_LOCK,
+    CLASS_STATS,
     FULLNESS_BITS,
+    OBJ_ALLOCATED,
+    OBJ_USED,
     POOL_ISOLATED_PAGES,
+    POOL_PAGES_ALLOCATED,
     POOL_SIZE_CLASS,
 )
 from candidate.pool import Pool
 from zsfuzz.machine.layout import KPF_COMPOUND_TAIL, PG_COMPOUND_HEAD, VMEMMAP_START
 from zsfuzz.policy.size_class import OBJ_TAG_BITS, SizeClass
-from zsfuzz.target.protocol import Shown, ZspageView
+from zsfuzz.target.protocol import CounterWord, Shown, ZspageView, counter
 
 
 class Views(Pool):
@@ -105,3 +111,19 @@ class Views(Pool):
     def shown_to_scanners(self, view: ZspageView, index: int) -> Shown:
         """Return what a tail without a head shows: no map count, KPF_COMPOUND_TAIL, no flag of its own."""
         return Shown(0, 1 << KPF_COMPOUND_TAIL)
+
+    def counter_words(self, pool: int, class_indices: Iterable[int]) -> Iterable[CounterWord]:
+        """Return the counters that never fall below zero."""
+        yield counter("pages_allocated", "I2 counter out of range", pool + POOL_PAGES_ALLOCATED, pool)
+        yield counter("isolated_pages", "I10 counter out of range", pool + POOL_ISOLATED_PAGES, pool)
+        for class_index in class_indices:
+            class_ = self.k.load(pool + POOL_SIZE_CLASS + 8 * class_index)
+            for name, statistic in (("obj_used", OBJ_USED), ("obj_allocated", OBJ_ALLOCATED)):
+                yield counter(name, "I2 counter out of range", class_ + CLASS_STATS + 8 * statistic, class_)
+
+    def zspage_words(self, view: ZspageView, objs_per_zspage: int) -> Iterable[CounterWord]:
+        """Return inuse, and the count that everybody's references are in."""
+        zspage = view.zspage
+        yield CounterWord("inuse", "I2 counter out of range", zspage + self.INUSE, 0, 32, 0, objs_per_zspage, zspage)
+        count = zspage + self.REFCOUNT & ~7
+        yield CounterWord("_refcount", "I6 refcount below zero", count, 32, 32, 0, (1 << 31) - 1, zspage)

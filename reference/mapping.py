@@ -32,7 +32,7 @@ class Mapping(Migration):
 
     def __init__(self, kernel: Kernel) -> None:
         super().__init__(kernel)
-        self.zs_map_areas = (self.zs_cpu_prepare(),)
+        self.zs_map_areas = tuple(self.zs_cpu_prepare() for _ in range(kernel.nr_cpus))
 
     def zs_cpu_prepare(self) -> int:
         """Return a mapping area with its buffer of one page. Source: zs_cpu_prepare(), v5.10.
@@ -45,7 +45,7 @@ class Mapping(Migration):
 
     def get_cpu_area(self) -> int:
         """Return the mapping area of this CPU. Source: get_cpu_var(zs_map_area), v5.10."""
-        return self.zs_map_areas[0]
+        return self.zs_map_areas[self.k.smp_processor_id()]
 
     def zs_map_object(self, pool: int, handle: int, mode: int) -> int:
         """Return the address of an object's bytes, its header left out; pin and migrate lock stay taken.

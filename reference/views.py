@@ -8,18 +8,24 @@ Next:  what the values mean: zsfuzz/target/protocol.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from reference.layout import (
     CLASS_FULLNESS_LIST,
     CLASS_LOCK,
     CLASS_MASK,
     CLASS_SHIFT,
     CLASS_SPINLOCK,
+    CLASS_STATS,
     FULLNESS_MASK,
     ISOLATED_MASK,
     ISOLATED_SHIFT,
     MAGIC_MASK,
     MAGIC_SHIFT,
+    OBJ_ALLOCATED,
+    OBJ_USED,
     POOL_ISOLATED_PAGES,
+    POOL_PAGES_ALLOCATED,
     ZSPAGE_FIRST_PAGE,
     ZSPAGE_FREEOBJ,
     ZSPAGE_INUSE,
@@ -30,7 +36,7 @@ from reference.layout import (
 from reference.pool import Pool
 from zsfuzz.machine.layout import KPF_MMAP, KPF_OWNER_PRIVATE, KPF_PRIVATE, PG_INDEX, PG_PRIVATE
 from zsfuzz.policy.size_class import OBJ_TAG_BITS, SizeClass
-from zsfuzz.target.protocol import Shown, ZspageView
+from zsfuzz.target.protocol import CounterWord, Shown, ZspageView, counter
 
 _MOST_PAGES_FOLLOWED = 16  # a longer chain is a cycle
 
@@ -147,3 +153,17 @@ class Views(Pool):
         if self.k.size_classes.class_at(view.class_index).huge:
             flags |= 1 << KPF_OWNER_PRIVATE
         return Shown(view.offsets[index] + 1, flags)
+
+    def counter_words(self, pool: int, class_indices: Iterable[int]) -> Iterable[CounterWord]:
+        """Return the counters that never fall below zero."""
+        yield counter("pages_allocated", "I2 counter out of range", pool + POOL_PAGES_ALLOCATED, pool)
+        yield counter("isolated_pages", "I10 counter out of range", pool + POOL_ISOLATED_PAGES, pool)
+        for class_idx in class_indices:
+            size_class = self.class_of(pool, class_idx)
+            for name, kind in (("obj_used", OBJ_USED), ("obj_allocated", OBJ_ALLOCATED)):
+                yield counter(name, "I2 counter out of range", size_class + CLASS_STATS + kind * 8, size_class)
+
+    def zspage_words(self, view: ZspageView, objs_per_zspage: int) -> Iterable[CounterWord]:
+        """Return inuse: 32 bits in the upper half of the first word."""
+        zspage = view.zspage
+        yield CounterWord("inuse", "I2 counter out of range", zspage, ZSPAGE_INUSE * 8, 32, 0, objs_per_zspage, zspage)

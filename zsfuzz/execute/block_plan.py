@@ -47,9 +47,7 @@ class BlockPlan:
     page_slots: Mapping[int, int]
 
 
-def plan_block(
-    block: Block, isolated: Mapping[int, int], find_page: Callable[[ops.PageName], int]
-) -> BlockPlan:
+def plan_block(block: Block, isolated: Mapping[int, int], find_page: Callable[[ops.PageName], int]) -> BlockPlan:
     """Return the plan. isolated: page slot -> page, of what is isolated now. find_page: 0 for a name of nothing."""
     owners = _Owners(block)
     waits = _safe_destroyers(block, isolated, owners)

@@ -50,6 +50,10 @@ class ObjectContent:
         self._bytes[offset : offset + len(data)] = data
         self._known[offset : offset + len(data)] = b"\xff" * len(data)
 
+    def whole(self) -> tuple[bytes, bytes]:
+        """Return (bytes, mask of known bytes); both empty while nobody wrote."""
+        return bytes(self._bytes), bytes(self._known)
+
     def forget(self) -> None:
         """A write-only mapping leaves bytes that were not written undefined."""
         self._known = bytearray(len(self._known))

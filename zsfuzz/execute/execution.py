@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from zsfuzz.execute.blame import finding_of_exception, role_at_fault
+from zsfuzz.execute.block_judge import BlockJudge, BlockResult
 from zsfuzz.execute.checkpoint import Checkpoint, Counted, can_take, take
 from zsfuzz.execute.contract import PATTERN_BYTES, Contract, pattern
 from zsfuzz.execute.drain import drain
@@ -23,6 +24,7 @@ from zsfuzz.execute.features import Features
 from zsfuzz.execute.names import FAIL_OPERATION, snake
 from zsfuzz.execute.result import Observer, RunResult
 from zsfuzz.execute.side import Side
+from zsfuzz.machine.lanes import Observer as LaneObserver
 from zsfuzz.machine.report import Report
 from zsfuzz.oracle.expected import ExpectedDifferences
 from zsfuzz.oracle.finding import Finding
@@ -30,6 +32,7 @@ from zsfuzz.oracle.invariants import check_invariants
 from zsfuzz.oracle.judge import Judge, Violation
 from zsfuzz.oracle.observe import compare_counters, compare_everything, compare_placements
 from zsfuzz.program import ops
+from zsfuzz.program.block import Block
 from zsfuzz.program.program import Program
 
 MOVING: Final = frozenset(
@@ -80,6 +83,8 @@ class Execution:
         self._done = 0  # steps that a checkpoint has done already
         self._keep_at = -1
         self.kept: Checkpoint | None = None
+        self.block: BlockJudge | None = None
+        self._lane_observers: tuple[LaneObserver | None, LaneObserver | None] = (None, None)
         self._handlers: dict[type, Callable[[Any], object]] = {
             operation: getattr(self, f"_{snake(operation.__name__)}") for operation in ops.OPERATIONS
         }
@@ -113,7 +118,10 @@ class Execution:
         findings: tuple[Finding, ...] = ()
         try:
             self._run_steps()
-            self.finish()
+            if self.program.block is None or self.judge.parted:
+                self.finish()
+            else:
+                self._run_block(self.program.block)
         except Violation as violation:
             findings = (self._finding(self._cause_of(violation)),)
         except Exception as error:  # noqa: BLE001 - a target's exception is a finding, blame.py raises the rest
@@ -124,6 +132,8 @@ class Execution:
 
     def _finding(self, error: Exception) -> Finding:
         """Return the finding of what ended the run. Errors: HarnessError for the fuzzer's own fault."""
+        if self.block is not None:
+            return self.block.finding_of(error, self._step)
         at_end = self._step == len(self.program.steps)
         if isinstance(error, Violation):
             found = error.finding_at(self._step)
@@ -143,7 +153,7 @@ class Execution:
         """
         contract = self.contract
         if self.judge.parted or contract.mapped is not None or self._step == len(self.program.steps):
-            return violation
+            return violation  # at the end, or in a block
         try:
             for side in self.sides:
                 if side.handles.keys() == contract.objects.keys():
@@ -161,14 +171,20 @@ class Execution:
     def result(self, findings: tuple[Finding, ...]) -> RunResult:
         """Return what was done so far. For callers that bring their own loop; run() returns it too."""
         self._counts["locks"] = sum(side.machine.locks.acquired_count for side in self.sides)
+        block = self.block.result if self.block is not None else BlockResult()
+        counts = dict(self._counts)
+        for name, count in block.counts.items():
+            counts[name] = counts.get(name, 0) + count
         return RunResult(
             findings=findings,
-            operations=self._effective,
-            no_ops=self._no_ops,
-            features=self.features.sorted(),
+            operations=self._effective + block.operations,
+            no_ops=self._no_ops + block.no_ops,
+            features=tuple(sorted({*self.features.sorted(), *block.features})),
             expected=self.expected.uses(),
-            checks=dict(self._counts),
+            checks=counts,
             parted=self.judge.parted,
+            schedule=block.schedule if self.block is not None else None,
+            lengths=block.lengths,
         )
 
     def _run_steps(self) -> None:
@@ -181,6 +197,29 @@ class Execution:
                 self.check_everything()
             if self.judge.parted:
                 return
+
+    def _run_block(self, block: Block) -> None:
+        """Run a parallel block, which comes last, and drain both sides."""
+        self._step = len(self.program.steps)
+        if self._done < self._step or not self._step:
+            self._settle()
+            if self._keep_at == self._step and can_take(self):
+                self.kept = take(self, self.program.steps)
+        if self.judge.parted:
+            self.finish()
+            return
+        self.block = BlockJudge(self.judge, self.sides, self.contract, block, self._page)
+        self.block.run(block.chance, self._lane_observers)
+
+    def _settle(self) -> None:
+        """Nothing is mapped, referenced or armed when a block begins, and both sides are in one state."""
+        if self.contract.mapped is not None:
+            self._unmap(ops.Unmap(self.contract.mapped))
+        for slot in list(self.contract.references):
+            self._speculative_put(ops.SpeculativePut(slot))
+        self.contract.armed.clear()
+        if not self.judge.parts():
+            self.check_everything()
 
     def perform(self, step: ops.Operation) -> bool:
         """Do one step on both sides with its cheap checks. Returns whether it was effective.
@@ -571,4 +610,3 @@ def describe(action: str, outcome: object) -> str:
         case "malloc", (_, int(placement)):
             return f"pfn {placement >> 32} object {placement & 0xFFFFFFFF}"
     return str(outcome)
-

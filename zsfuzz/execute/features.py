@@ -38,7 +38,7 @@ class Features:
         state = state * 4 + min(len(side.pages), 3)
         state = state * 2 + bool(side.machine.has_pending_work)
         state = state * 3 + min(len(side.references), 2)
-        word = _class_of(outcome)
+        word = class_of(outcome)
         self._seen[((number * 32 + word) << 20) | state] = None
         self._seen[1 << 40 | (self._previous * 64 + number) * 32 + word] = None
         self._previous = number
@@ -54,11 +54,11 @@ class Features:
         return tuple(sorted(self._seen))
 
 
-def _class_of(outcome: object) -> int:
+def class_of(outcome: object) -> int:
     """Return a small number for the sort of outcome: errors apart, sizes by powers of two."""
     if isinstance(outcome, tuple):
         first = outcome[0] if outcome else 0
-        return 16 + min(_class_of(first) if isinstance(first, int) else len(outcome).bit_length(), 15)
+        return 16 + min(class_of(first) if isinstance(first, int) else len(outcome).bit_length(), 15)
     if isinstance(outcome, int):
         return 8 + min(-outcome, 24) % 8 if outcome < 0 else min(outcome.bit_length(), 7)
     return 0

@@ -16,10 +16,10 @@ import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from zsfuzz.execute.block_plan import BlockPlan, Planned
-from zsfuzz.execute.contract import PATTERN_BYTES, pattern
+from zsfuzz.execute.contract import PATTERN_BYTES, Contract, pattern
 from zsfuzz.execute.names import FAIL_OPERATION, snake
 from zsfuzz.execute.side import GFP, MAP_MODE, Side
 from zsfuzz.machine.core import bystander
@@ -38,20 +38,20 @@ from zsfuzz.program import ops
 
 NO_OP: Final = object()
 
+T = TypeVar("T")
+
 
 @dataclass(slots=True)
 class Shared:
     """What the lanes of one run on one side have in common.
 
-    objects: slot -> (pool, size) of the live ones. outcomes: (lane, operation) -> outcome, of effective operations.
-    bystanders: slots of the live ones. order: the effective operations as they ended. clock counts beginnings and
-    ends of calls.
+    contract: what is live on this side. outcomes: (lane, operation) -> outcome, of effective operations. order: those
+    as they ended. clock counts beginnings and ends of calls.
     """
 
     side: Side
     plan: BlockPlan
-    objects: dict[int, tuple[int, int]]
-    bystanders: dict[int, None]
+    contract: Contract
     calls: list[Call] = field(default_factory=list)
     outcomes: dict[tuple[int, int], object] = field(default_factory=dict)
     order: list[tuple[int, int]] = field(default_factory=list)
@@ -131,10 +131,14 @@ class LaneRun:
 
     def give_back(self) -> None:
         """Unmap and drop what the lane still holds."""
-        if self._mapped is not None:
-            self._close(self._mapped)
+        self.unmap()
         for slot in list(self.side.references):
             self.side.speculative_put(slot)
+
+    def unmap(self) -> None:
+        """End the lane's map, if it holds one."""
+        if self._mapped is not None:
+            self._close(self._mapped)
 
     def _is_forbidden(self, kind: type) -> bool:
         if self._mapped is not None:
@@ -151,7 +155,7 @@ class LaneRun:
             Call(self.number, number, invoked, self.shared.tick(), slot, action, succeeded, excused)
         )
 
-    def _with_failures(self, kind: type, act: Callable[[], object]) -> object:
+    def _with_failures(self, kind: type, act: Callable[[], T]) -> T:
         """Arm what fails in this operation, and only in this one."""
         name = FAIL_OPERATION.get(kind)
         armed = self._armed
@@ -175,23 +179,23 @@ class LaneRun:
     def _malloc(self, step: ops.Malloc, planned: Planned) -> object:
         shared, side = self.shared, self.side
         pool = side.pools.get(step.pool)
-        if step.slot in shared.objects or pool is None:
+        if step.slot in shared.contract.objects or pool is None:
             return NO_OP
         invoked, before = shared.tick(), self._refusals()
         handle = self._with_failures(ops.Malloc, lambda: side.target.zs_malloc(pool, step.size, GFP[step.gfp]))
         if handle:
             side.handles[step.slot] = handle
-            shared.objects[step.slot] = (step.pool, step.size)
+            shared.contract.allocated(step.slot, step.pool, step.size)
         excused = self._refusals() > before
         self._call(invoked, step.slot, Allocate(step.pool, step.size), succeeded=bool(handle), excused=excused)
         return int(bool(handle))
 
     def _free(self, step: ops.Free, planned: Planned) -> object:
-        found = self.shared.objects.pop(step.slot, None)
-        if found is None:
+        content = self.shared.contract.objects.pop(step.slot, None)
+        if content is None:
             return NO_OP
         invoked = self.shared.tick()
-        self.side.free(step.slot, found[0])
+        self.side.free(step.slot, content.pool)
         self._call(invoked, step.slot, Release(), succeeded=True)
         return 0
 
@@ -199,10 +203,10 @@ class LaneRun:
         return 0 if self._open(step.slot, step.mode) else NO_OP
 
     def _open(self, slot: int, mode: ops.MapMode) -> bool:
-        found = self.shared.objects.get(slot)
-        if found is None:
+        content = self.shared.contract.objects.get(slot)
+        if content is None:
             return False
-        pool, size = found
+        pool, size = content.pool, content.size
         invoked, side = self.shared.tick(), self.side
         address = side.target.zs_map_object(side.pools[pool], side.handles[slot], MAP_MODE[mode])
         self._mapped = _Map(slot, pool, size, address, mode, self.operation, invoked)
@@ -226,9 +230,7 @@ class LaneRun:
     def _read(self, step: ops.Read, planned: Planned) -> object:
         return self._through_map(step.slot, ops.MapMode.RO, ops.MapMode.WO, lambda mapped: self._fetch(mapped, step))
 
-    def _through_map(
-        self, slot: int, mode: ops.MapMode, wrong: ops.MapMode, act: Callable[[_Map], object]
-    ) -> object:
+    def _through_map(self, slot: int, mode: ops.MapMode, wrong: ops.MapMode, act: Callable[[_Map], object]) -> object:
         """Act through the lane's map of a slot, or through one for this operation alone."""
         own = self._mapped
         if own is not None:
@@ -280,14 +282,17 @@ class LaneRun:
             return NO_OP
         invoked, before = self.shared.tick(), self._refusals()
         made = self._with_failures(ops.CreatePool, lambda: self.side.create_pool(step.pool))
+        if made:
+            self.shared.contract.pools[step.pool] = None
         excused = self._refusals() > before
         self._call(invoked, step.pool, CreatePool(step.pool), succeeded=bool(made), excused=excused)
         return made
 
     def _destroy_pool(self, step: ops.DestroyPool, planned: Planned) -> object:
-        if step.pool not in self.side.pools or any(pool == step.pool for pool, _ in self.shared.objects.values()):
+        if step.pool not in self.side.pools or self.shared.contract.objects_in(step.pool):
             return NO_OP
         invoked = self.shared.tick()
+        del self.shared.contract.pools[step.pool]
         outcome = self.side.destroy_pool(step.pool)
         self._call(invoked, step.pool, DestroyPool(step.pool), succeeded=True)
         return outcome
@@ -336,9 +341,7 @@ class LaneRun:
 
     # -- everything else is the core's
 
-    def _in_range(
-        self, kind: type, start: int, end: int, act: Callable[[int, int], object], align: int = 1
-    ) -> object:
+    def _in_range(self, kind: type, start: int, end: int, act: Callable[[int, int], object], align: int = 1) -> object:
         """Act on a range clipped to the memory and widened to whole sections or the like, if it is not empty."""
         count = self.side.machine.buddy.pages_count
         start, end = min(start, count), min(end, count)
@@ -374,7 +377,9 @@ class LaneRun:
 
     def _offline(self, step: ops.Offline, planned: Planned) -> object:
         section = self.side.machine.geometry.section_pages
-        return NO_OP if self.side.pages else self._in_range(ops.Offline, step.start, step.end, self.side.offline, section)
+        return (
+            NO_OP if self.side.pages else self._in_range(ops.Offline, step.start, step.end, self.side.offline, section)
+        )
 
     def _online(self, step: ops.Online, planned: Planned) -> object:
         section = self.side.machine.geometry.section_pages
@@ -386,7 +391,7 @@ class LaneRun:
     # -- bystanders and failures
 
     def _bystander(self, step: ops.Bystander, planned: Planned) -> object:
-        bystanders = self.shared.bystanders
+        bystanders = self.shared.contract.bystanders
         if step.bystander_slot in bystanders:
             return NO_OP
         self.shared.bystander_changes += 1
@@ -397,10 +402,10 @@ class LaneRun:
         return outcome
 
     def _drop_bystander(self, step: ops.DropBystander, planned: Planned) -> object:
-        if step.bystander_slot not in self.shared.bystanders:
+        if step.bystander_slot not in self.shared.contract.bystanders:
             return NO_OP
         slot = step.bystander_slot
-        del self.shared.bystanders[slot]
+        del self.shared.contract.bystanders[slot]
         core = self.side.core
         # Whoever unmaps a page that is being migrated waits for the migration entry to go.
         core.m.spin_until(lambda: not bystander.is_migrating(core, slot), "migration entry")

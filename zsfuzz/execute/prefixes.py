@@ -41,15 +41,16 @@ class Prefixes:
         self._kept = [each for each in self._kept if each is not found] + [found]
         return found
 
-    def place(self, steps: Steps, found: Checkpoint | None) -> int:
+    def place(self, steps: Steps, found: Checkpoint | None, *, goes_on: bool = False) -> int:
         """Return after how many steps of the next program to keep a checkpoint, -1 for nowhere.
 
-        found: what find() gave for it. To be asked once for each program that runs.
+        found: what find() gave for it. goes_on: something follows the last step. To be asked once for each program that
+        runs.
         """
         common = common_length(self._before, steps)
         self._before = steps
         known = 0 if found is None else len(found.steps)
-        return common if common - known >= LEAST and common < len(steps) else -1
+        return common if common - known >= LEAST and common < len(steps) + goes_on else -1
 
     def add(self, checkpoint: Checkpoint | None) -> None:
         """Keep a checkpoint; the one that was not used for longest has to go."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from zsfuzz.oracle.finding import Finding
+from zsfuzz.program.block import Switch
 from zsfuzz.program.ops import Operation
 
 
@@ -24,6 +25,8 @@ class RunResult:
     features: sorted state features of the run (what the coverage engine feeds on).
     expected: uses of each expected difference. checks: how many checks of each sort ran.
     parted: id of the expected difference after which the designs may legally go on differently, or "".
+    schedule: of the program's block, as the leading side made it; None when no block was run. lengths: points that each
+    lane passed there, for the next policy.
     """
 
     findings: tuple[Finding, ...]
@@ -33,6 +36,8 @@ class RunResult:
     expected: Mapping[str, int]
     checks: Mapping[str, int]
     parted: str = ""
+    schedule: tuple[Switch, ...] | None = None
+    lengths: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from zsfuzz.execute.prefixes import Prefixes
 from zsfuzz.execute.result import Observer, RunResult
 from zsfuzz.execute.side import Side
 from zsfuzz.machine.geometry import geometry
+from zsfuzz.machine.lanes import Lanes
 from zsfuzz.machine.machine import MachineConfig
 from zsfuzz.program.ops import Malloc
 from zsfuzz.program.program import Header, Program
@@ -27,8 +28,8 @@ _HEAP_BYTES_PER_SLOT = 64
 _HEAP_BYTES_PER_PAGE = 512
 _KEPT_PAIRS = 6
 
-PairKey = tuple[MachineConfig, tuple[str, ...]]
-"""The machine that programs ask for, and the faults to plant."""
+PairKey = tuple[MachineConfig, tuple[str, ...], bool]
+"""The machine that programs ask for, the faults to plant, and whether lanes can run on it."""
 
 
 def machine_config(program: Program) -> MachineConfig:
@@ -39,7 +40,10 @@ def machine_config(program: Program) -> MachineConfig:
     movable = header.movable_pages or shape.movable_pages
     section = shape.section_pages
     normal, movable = -(-normal // section) * section, -(-movable // section) * section
-    slots = max((step.slot for step in program.steps if type(step) is Malloc), default=0) + 1
+    lanes = program.block.lanes if program.block is not None else ()
+    slots = (
+        max((step.slot for steps in (program.steps, *lanes) for step in steps if type(step) is Malloc), default=0) + 1
+    )
     heap = _HEAP_BASE_BYTES + slots * _HEAP_BYTES_PER_SLOT + (normal + movable) * _HEAP_BYTES_PER_PAGE
     return MachineConfig(shape, normal, movable, 1 << (heap - 1).bit_length(), tuple(sorted(header.switches)))
 
@@ -77,7 +81,7 @@ class Runner:
 
     def _key(self, program: Program) -> PairKey:
         faults = tuple(dict.fromkeys((*self.faults, *program.header.faults)))
-        return machine_config(program), faults
+        return machine_config(program), faults, program.block is not None
 
     def _sides(self, key: PairKey) -> tuple[Side, Side]:
         """Return the two machines that a program asks for, in any state."""
@@ -87,7 +91,12 @@ class Runner:
             if len(self._pairs) >= _KEPT_PAIRS:
                 oldest = next(iter(self._pairs))
                 del self._pairs[oldest], self._prefixes[oldest]
-            pair = (Side("reference", reference, key[0]), Side("candidate", candidate, key[0]))
+            buffering = "store_buffers" in key[0].switches
+            lanes = [Lanes(buffering=buffering) if key[2] else None for _ in range(2)]
+            pair = (
+                Side("reference", reference, key[0], lanes[0]),
+                Side("candidate", candidate, key[0], lanes[1]),
+            )
             self._pairs[key], self._prefixes[key] = pair, {}
         return pair
 
@@ -107,7 +116,7 @@ class Runner:
         if found is not None:
             execution.resume(found)
             self.steps_resumed += len(found.steps)
-        execution.keep_at(prefixes.place(program.steps, found))
+        execution.keep_at(prefixes.place(program.steps, found, goes_on=program.block is not None))
         result = execution.run()
         prefixes.add(execution.kept)
         return result

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from zsfuzz.execute.result import PageRow
 from zsfuzz.machine.core import bystander, compaction, contig, memory_failure, memory_hotplug, migrate
 from zsfuzz.machine.core.core import Core
+from zsfuzz.machine.lanes import Lanes
 from zsfuzz.machine.layout import (
     GFP_HIGHMEM,
     GFP_KERNEL,
@@ -25,7 +26,6 @@ from zsfuzz.machine.layout import (
     ZONE_NAMES,
     PG_hwpoison,
 )
-from zsfuzz.machine.lanes import Lanes
 from zsfuzz.machine.machine import Kernel, Machine, MachineConfig
 from zsfuzz.machine.memory import Snapshot
 from zsfuzz.machine.scanners.probe import scan

@@ -138,7 +138,8 @@ class Observer(Protocol):
 class Lanes:
     """The scheduler of one machine. on: whether lanes run now; primitives look at it first.
 
-    taken: the switches of the last run, oldest first. passed: the points of all lanes.
+    taken: the switches of the last run, oldest first. passed: the points of all lanes. watch: told the address of every
+    store, after it.
     """
 
     def __init__(self, *, buffering: bool = False) -> None:
@@ -148,6 +149,7 @@ class Lanes:
         self.current: Lane = Lane(0, 0)
         self.taken: list[Taken] = []
         self.observer: Observer | None = None
+        self.watch: Callable[[int], None] | None = None
         self.on_enter: Callable[[Lane], None] = lambda lane: None
         self.words: memoryview = memoryview(bytearray(8)).cast("Q")
         self._left = 1

@@ -31,6 +31,7 @@ from zsfuzz.machine.preemption import LaneBuddy, LaneLists, LaneLocks, LaneMemor
 from zsfuzz.machine.report import Report
 from zsfuzz.machine.slab import Slab
 
+MAX_LANES: Final = 4
 MAX_PENDING_WORK: Final = 16
 MAX_SHRINKERS: Final = 16
 LIVELOCK_ROUNDS_PER_PAGE: Final = 4  # a loop over a pool's zspages that goes round more often makes no progress
@@ -341,6 +342,7 @@ class Kernel:
         self.page_shift = machine.geometry.page_shift
         self.size_classes = machine.geometry.size_classes
         self.compaction_enabled = "no_compaction" not in machine.switches
+        self.nr_cpus = 1 if machine.lanes is None else MAX_LANES
         self._page_words = page_words
         self._memmap_end = VMEMMAP_START + machine.memory.memmap_bytes
         memory, locks = machine.memory, machine.locks
@@ -422,6 +424,11 @@ class Kernel:
         self.mapping_private_data = machine.mapping_private_data
         self.wait_event, self.wake_up_all = machine.wait_event, machine.wake_up_all
         self.spin_until = machine.spin_until
+
+    def smp_processor_id(self) -> int:
+        """Return the CPU that asks: the number of its lane, 0 where no lanes run. Below nr_cpus."""
+        lanes = self.machine.lanes
+        return lanes.current.number if lanes is not None and lanes.on else 0
 
     def smp_mb(self) -> None:
         """Full barrier."""

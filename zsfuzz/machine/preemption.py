@@ -79,6 +79,8 @@ class LaneMemory(Memory):
                     shift = 0 if whole else (address & 4) << 3
                     lanes.stored(self.inside(address), width << shift, value << shift)
             plain(address, value)
+            if lanes.on and lanes.watch is not None:
+                lanes.watch(address)
 
         return store
 
@@ -105,7 +107,10 @@ class LaneMemory(Memory):
                 lanes.point(points.RELAXED, address)
                 if lanes.buffering:
                     lanes.stored(self.inside(address), MASK64, delta, add=True)
-            return plain(address, delta)
+            value = plain(address, delta)
+            if lanes.on and lanes.watch is not None:
+                lanes.watch(address)
+            return value
 
         return add
 
@@ -116,7 +121,10 @@ class LaneMemory(Memory):
             if lanes.on:
                 lanes.barrier()
                 lanes.point(kind, address)
-            return plain(address, delta)
+            value = plain(address, delta)
+            if lanes.on and lanes.watch is not None:
+                lanes.watch(address)
+            return value
 
         return modify
 
@@ -130,7 +138,10 @@ class LaneMemory(Memory):
                 if lanes.on:
                     lanes.barrier()
                     lanes.point(points.ATOMIC32, address)
-                return plain(address, first, second)
+                done = plain(address, first, second)
+                if lanes.on and lanes.watch is not None:
+                    lanes.watch(address)
+                return done
 
             return modify
 
@@ -405,9 +416,8 @@ class LaneSlab(Slab):
 
     def kmem_cache_alloc(self, cache: int) -> int:
         """Return an object, or 0."""
-        if not self._lanes.on:
-            return super().kmem_cache_alloc(cache)
-        self._lanes.point(points.ALLOC, cache)
+        if self._lanes.on:
+            self._lanes.point(points.ALLOC, cache)
         address = super().kmem_cache_alloc(cache)
         self._lanes.current.refused += not address
         return address
@@ -453,9 +463,8 @@ class LaneBuddy(Buddy):
 
     def alloc_pages(self, gfp: int, order: int, *, compound: bool = False) -> int:
         """Return the first page of 2**order frames, or 0."""
-        if not self._lanes.on:
-            return super().alloc_pages(gfp, order, compound=compound)
-        self._enter_zones(points.ALLOC)
+        if self._lanes.on:
+            self._enter_zones(points.ALLOC)
         with self._lanes.quietly():
             page = super().alloc_pages(gfp, order, compound=compound)
         self._lanes.current.refused += not page

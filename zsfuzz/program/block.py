@@ -31,26 +31,41 @@ class Switch:
     """Before point `point` of its operation number `operation`, `lane` gives way to lane `to`.
 
     operation: from 0; the number of operations stands for the lane's end. point: from 0, counted in each operation
-    anew. held: with the core switch store_buffers, what the lane stored since its last barrier stays unseen by
-    others until it runs again.
+    anew. held: with the core switch store_buffers, how much of what the lane stored since its last barrier stays
+    unseen by others until it runs again: 0 nothing, 1 all of it, 2 all but the newest store.
     """
 
     lane: int
     operation: int
     point: int
     to: int
-    held: bool = False
+    held: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chance:
+    """A schedule that is still to be made. policy: a word of zsfuzz/machine/policies.py; seed: of its random choices;
+    lengths: points that each lane is expected to pass. leader: the side that the policy drives, 0 the reference, 1 the
+    candidate; the other side then gets the schedule that came of it.
+    """
+
+    policy: str
+    seed: int
+    lengths: tuple[int, ...] = ()
+    leader: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
     """What runs at the same time. lanes: MIN_LANES..MAX_LANES of them, each any number of operations.
 
-    schedule: sorted, at most one switch for each place.
+    schedule: sorted, at most one switch for each place. chance: makes the schedule when the block runs; a program that
+    is kept has the schedule instead, so files know nothing of it.
     """
 
     lanes: tuple[tuple[Operation, ...], ...]
     schedule: tuple[Switch, ...] = ()
+    chance: Chance | None = None
 
     @property
     def operations_count(self) -> int:

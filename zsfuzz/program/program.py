@@ -8,9 +8,9 @@ Next:  zsfuzz/program/text.py (.zst), zsfuzz/program/packed.py (.zsf), zsfuzz/ex
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from zsfuzz.program.block import Block
+from zsfuzz.program.block import Block, Switch
 from zsfuzz.program.ops import Operation
 
 FORMAT_VERSION = 1
@@ -60,3 +60,10 @@ class Program:
     header: Header
     steps: tuple[Operation, ...]
     block: Block | None = None
+
+
+def with_schedule(program: Program, schedule: tuple[Switch, ...] | None) -> Program:
+    """Return a program whose block has the schedule that was made when it ran; None: it had no block to run."""
+    if program.block is None or schedule is None:
+        return program
+    return replace(program, block=replace(program.block, schedule=schedule, chance=None))

@@ -12,6 +12,7 @@ must not write, and must take no lock: it is called at quiescent points, and on 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -76,6 +77,29 @@ class Shown:
 
     kpagecount: int
     kpageflags: int
+
+
+@dataclass(frozen=True, slots=True)
+class CounterWord:
+    """A number in the arena that may never leave a range, not even for a moment.
+
+    name: for people. rule: the invariant that it is part of. address: of its 64-bit word. shift, bits: its place there,
+    two's complement. owner: address of the slab object that it lies in; once that is freed the number is nobody's.
+    """
+
+    name: str
+    rule: str
+    address: int
+    shift: int
+    bits: int
+    low: int
+    high: int
+    owner: int
+
+
+def counter(name: str, rule: str, address: int, owner: int) -> CounterWord:
+    """Return a whole word that is a number not below zero."""
+    return CounterWord(name, rule, address, 0, 64, 0, (1 << 63) - 1, owner)
 
 
 class Target(ABC):
@@ -188,3 +212,11 @@ class Target(ABC):
         Expected differences D1 and D2 are made of these declarations; anything else that a page shows is a finding.
         """
         return Shown(0, 0)
+
+    def counter_words(self, pool: int, class_indices: Iterable[int]) -> Iterable[CounterWord]:
+        """Return the counters of a pool and of some of its classes that are watched while lanes run."""
+        return ()
+
+    def zspage_words(self, view: ZspageView, objs_per_zspage: int) -> Iterable[CounterWord]:
+        """Return the numbers of a zspage that are watched while lanes run."""
+        return ()

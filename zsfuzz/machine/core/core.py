@@ -19,11 +19,10 @@ from typing import Final
 
 from zsfuzz.machine.core.words import PAGES_PER_CLUSTER_SHIFT
 from zsfuzz.machine.layout import PG_COMPOUND_HEAD, ZONE_NAMES
-from zsfuzz.machine.machine import Machine
+from zsfuzz.machine.machine import MAX_LANES, Machine
 from zsfuzz.machine.preemption import LaneBuddy
 from zsfuzz.machine.report import Report
 
-MAX_LANES: Final = 4
 BYSTANDER_RECORDS: Final = 64
 BYSTANDER_WORDS: Final = 5  # [slot + 1, page, kind, order, pte]
 

@@ -196,7 +196,8 @@ class BlockJudge:
                     lanes[lane].unmap()
         for each in lanes:
             each.give_back()
-        reference.pages = {slot: page for each in lanes for slot, page in each.side.pages.items()}
+        kept = {slot: page for slot, page in reference.pages.items() if slot not in self.plan.page_slots}
+        reference.pages = kept | {slot: page for each in lanes for slot, page in each.side.pages.items()}
         self._compare_calls(found, shared.calls, run)
         return contract
 
@@ -211,8 +212,8 @@ class BlockJudge:
             (call.lane, call.operation) for call in found.order if _on_object(call) and call.lane < len(self.plan.lanes)
         ]
         sequence: list[tuple[tuple[int, int], ...]] = []
-        for place in run.order:
-            if isinstance(self.plan.lanes[place[0]][place[1]].operation, ops.SpeculativeGet | ops.SpeculativePut):
+        for place in self._destroyers_last(run.order):
+            if isinstance(self._operation(place), ops.SpeculativeGet | ops.SpeculativePut):
                 continue
             if place not in member:
                 sequence.append((place,))
@@ -220,6 +221,29 @@ class BlockJudge:
                 sequence.append(groups[queue.pop(0)])
         sequence.extend(groups[key] for key in queue)
         return sequence
+
+    def _destroyers_last(self, order: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
+        """Return the order with what a zs_destroy_pool() waited for before it: it may end before those have ended."""
+        left, sorted_out = list(order), []
+        while left:
+            place = left.pop(0)
+            if isinstance(self._operation(place), ops.DestroyPool):
+                following = {lane: (lane, number) for lane, number in reversed(left)}
+                for each in following.values():
+                    if self._gives_back(each):
+                        left.remove(each)
+                        sorted_out.append(each)
+            sorted_out.append(place)
+        return sorted_out
+
+    def _operation(self, place: tuple[int, int]) -> ops.Operation:
+        return self.plan.lanes[place[0]][place[1]].operation
+
+    def _gives_back(self, place: tuple[int, int]) -> bool:
+        operation = self._operation(place)
+        if isinstance(operation, ops.Migrate):
+            return any(isinstance(page, ops.IsolatedPage) for page in operation.pages)
+        return isinstance(operation, ops.Putback)
 
     def _group(self, call: Call, run: BlockRun) -> tuple[tuple[int, int], ...]:
         """Return the operations that make up a call: of a map, those up to its unmap."""

@@ -55,9 +55,15 @@ class Shared:
     calls: list[Call] = field(default_factory=list)
     outcomes: dict[tuple[int, int], object] = field(default_factory=dict)
     order: list[tuple[int, int]] = field(default_factory=list)
+    lanes: list[LaneRun] = field(default_factory=list)
     no_ops: int = 0
     bystander_changes: int = 0
     clock: int = 0
+
+    def holds_pages(self) -> bool:
+        """Return whether the program has isolated pages: some requests would wait for them."""
+        left = any(slot not in self.plan.page_slots for slot in self.side.pages)
+        return left or any(lane.side.pages for lane in self.lanes)
 
     def tick(self) -> int:
         """Return the next moment."""
@@ -88,10 +94,11 @@ class LaneRun:
         side = copy.copy(shared.side)
         side.core = shared.side.core.for_lane(number)
         side.pages = {
-            slot: page for slot, page in shared.side.pages.items() if shared.plan.page_slots.get(slot, number) == number
+            slot: page for slot, page in shared.side.pages.items() if shared.plan.page_slots.get(slot, -1) == number
         }
         side.references = {}
         self.side = side
+        shared.lanes.append(self)
         self.operation = 0
         self._mapped: _Map | None = None
         self._ended = ended
@@ -335,7 +342,7 @@ class LaneRun:
 
     def _poison(self, step: ops.Poison, planned: Planned) -> object:
         pages = self._pages(planned)
-        if not pages or self.side.pages:
+        if not pages or self.shared.holds_pages():
             return NO_OP
         return self._with_failures(ops.Poison, lambda: self.side.poison(pages[0], step.kind))
 

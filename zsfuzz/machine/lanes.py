@@ -13,7 +13,8 @@ A point that nobody asked for costs one call and a subtraction: the policy says 
 
 With the core switch store_buffers, plain stores and relaxed atomics are logged until the next barrier, lock or release.
 A switch that holds them takes them back before the others run, and puts them in place again when the lane goes on: to
-the others they come late, as from a store buffer; the lane itself never notices.
+the others they come late, as from a store buffer; the lane itself never notices. Only single words are logged: a list
+operation, a copy, the slab and the buddy allocator are barriers.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from zsfuzz.machine.report import Report
 
 OPERATION_POINTS_MOST: Final = 200_000
 """An operation that passes more points makes no progress: a livelock."""
+
+NOTHING, EVERYTHING, ALL_BUT_NEWEST = range(3)
+"""How much of what a lane stored since its last barrier a switch holds back."""
 
 SPIN: Final = "spins"
 SLEEP: Final = "sleeps"
@@ -417,15 +421,17 @@ class Lanes:
         self.current.log.append(BufferedStore(index, mask, self.words[index] & mask, value & mask, add))
 
     def _leave(self, lane: Lane, held: int) -> None:
-        """held: 0: all stores are seen; 1: none of those since the last barrier; 2: only the newest of them."""
+        """held: NOTHING: all stores are seen; EVERYTHING: none of those since the last barrier; ALL_BUT_NEWEST: one."""
         if not lane.log:
             return
         if not held:
             lane.log.clear()
             return
-        hidden = lane.log if held == 1 else lane.log[:-1]
-        if held != 1:
-            lane.log = hidden
+        hidden = lane.log
+        if held == ALL_BUT_NEWEST:
+            newest = hidden.pop()
+            # Stores to one word keep their order: what the newest one covers can never be seen again.
+            hidden = lane.log = [each for each in hidden if each.index != newest.index]
         words = self.words
         for entry in reversed(hidden):
             if entry.add:

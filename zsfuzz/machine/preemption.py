@@ -206,6 +206,7 @@ class LaneMemory(Memory):
     def write_bytes(self, address: int, data: bytes) -> None:
         """Store bytes; one point, or one for each half."""
         if self._lanes.on:
+            self._lanes.barrier()
             self._lanes.point(points.COPY_TO, address)
             if len(data) > WHOLE_COPY_BYTES:
                 half = len(data) // 16 * 8
@@ -217,6 +218,7 @@ class LaneMemory(Memory):
     def memcpy(self, target: int, source: int, length: int) -> None:
         """Copy bytes; one point, or one for each half."""
         if self._lanes.on:
+            self._lanes.barrier()
             self._lanes.point(points.COPY_TO, target)
             if length > WHOLE_COPY_BYTES:
                 half = length // 16 * 8
@@ -374,6 +376,7 @@ class LaneLists(Lists):
 
     def _point(self, kind: int, address: int) -> None:
         if self._lanes.on:
+            self._lanes.barrier()
             self._lanes.point(kind, address)
 
     def INIT_LIST_HEAD(self, head: int) -> None:
@@ -417,6 +420,7 @@ class LaneSlab(Slab):
     def kmem_cache_alloc(self, cache: int) -> int:
         """Return an object, or 0."""
         if self._lanes.on:
+            self._lanes.barrier()
             self._lanes.point(points.ALLOC, cache)
         address = super().kmem_cache_alloc(cache)
         self._lanes.current.refused += not address
@@ -425,6 +429,7 @@ class LaneSlab(Slab):
     def kmem_cache_free(self, cache: int, address: int) -> None:
         """Give an object back."""
         if self._lanes.on:
+            self._lanes.barrier()
             self._lanes.point(points.FREE, cache)
         super().kmem_cache_free(cache, address)
 
@@ -449,6 +454,7 @@ class LaneBuddy(Buddy):
     def _enter_zones(self, kind: int) -> None:
         """Wait until no other lane holds a zone->lock: then the free lists are this lane's until its next point."""
         locks, lanes = self._locks, self._lanes
+        lanes.barrier()
         lanes.point(kind, self._heads)
         waiting = True
         while waiting:

@@ -43,6 +43,9 @@ LIMIT: Final = 20_000
 EXPECTED_POINTS: Final = 100
 """Points of an operation, where nothing better is known."""
 
+LOSING: Final = (ops.Offline, ops.Online, ops.Poison)
+"""Operations whose order decides which frames are lost: beside them free and lost frames are compared as one."""
+
 IN_LANES: Final = "lanes"
 """Stands for the operation in a finding of a block: which lane met it is chance."""
 
@@ -288,7 +291,8 @@ class BlockJudge:
             self.active = number
             drain(self._sides[number], contract)
         self._count("drain")
-        self._judge.compare_drained()
+        lost = {type(each) for lane in self._block.lanes for each in lane} & set(LOSING)
+        self._judge.compare_drained(usable_only=not lost)
 
 
 def _on_object(call: Call) -> bool:

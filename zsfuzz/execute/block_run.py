@@ -110,6 +110,9 @@ class BlockExecution:
 
         def body(lane: Lane) -> None:
             run.run(begin)
+            self._inside[run.number] = True
+            run.give_back()
+            self._inside[run.number] = False
 
         return body
 

@@ -115,11 +115,10 @@ class LaneRun:
     # -- one operation after the other
 
     def run(self, begin: Callable[[int], None]) -> None:
-        """Do all operations. begin: told the number of each before it."""
+        """Do all operations; what the lane then holds it has to give back. begin: told the number of each before it."""
         for index, planned in enumerate(self.shared.plan.lanes[self.number]):
             begin(index)
             self.perform(index, planned)
-        self.give_back()
 
     def perform(self, index: int, planned: Planned) -> None:
         """Do one operation."""
@@ -384,9 +383,9 @@ class LaneRun:
 
     def _offline(self, step: ops.Offline, planned: Planned) -> object:
         section = self.side.machine.geometry.section_pages
-        return (
-            NO_OP if self.side.pages else self._in_range(ops.Offline, step.start, step.end, self.side.offline, section)
-        )
+        if self.shared.holds_pages():
+            return NO_OP
+        return self._in_range(ops.Offline, step.start, step.end, self.side.offline, section)
 
     def _online(self, step: ops.Online, planned: Planned) -> object:
         section = self.side.machine.geometry.section_pages

@@ -26,7 +26,7 @@ from zsfuzz.machine.memory import Memory
 from zsfuzz.machine.report import Report
 from zsfuzz.machine.slab import Slab
 
-SLEEPING_LOCKS = ("page lock",)
+SLEEPING_LOCKS = ("page lock", "mem_hotplug_lock")
 """Lock classes whose waiters sleep: they may not be waited for under a spinlock."""
 
 WHOLE_COPY_BYTES = 256

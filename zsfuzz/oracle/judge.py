@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
+from zsfuzz.machine.layout import NR_FREE_PAGES, VMSTAT_NAMES, ZONE_NAMES
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.oracle.signature import direction, outcome_change, without_zone
 from zsfuzz.program.ops import Scanner
@@ -151,9 +152,18 @@ class Judge:
         if data[0] != data[1]:
             self.diverged("content", (), "unwritten bytes", data[0], data[1])
 
-    def compare_drained(self) -> None:
-        """Compare what is left when everything was given back."""
-        reference, candidate = self.reference.drained_projection(), self.candidate.drained_projection()
+    def compare_drained(self, *, usable_only: bool = True) -> None:
+        """Compare what is left when everything was given back.
+
+        usable_only: frames that are poisoned or offline are not counted as free ones.
+        """
+        projections = []
+        for side in (self.reference, self.candidate):
+            projection, lost = side.drained_projection(), side.unusable_pages()
+            for zone, name in enumerate(ZONE_NAMES):
+                projection[f"{VMSTAT_NAMES[NR_FREE_PAGES]} {name}"] += 0 if usable_only else lost[zone]
+            projections.append(projection)
+        reference, candidate = projections
         for name, value in reference.items():
             if candidate[name] != value:
                 field = direction(without_zone(name), value, candidate[name])

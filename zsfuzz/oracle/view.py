@@ -66,5 +66,8 @@ class SideView(Protocol):
     def drained_projection(self) -> dict[str, int]:
         """Return what is left when everything was given back."""
 
+    def unusable_pages(self) -> tuple[int, int]:
+        """Return, per zone, the pages that are poisoned or offline and so never come back."""
+
     def foreign_attribute(self) -> str:
         """Return the name of a target attribute that changed since boot, "" if none did."""

@@ -28,6 +28,7 @@ BYSTANDER_WORDS: Final = 5  # [slot + 1, page, kind, order, pte]
 
 ZONE_LOCK: Final = "zone->lock"
 LRU_LOCK: Final = "pgdat->lru_lock"
+MEM_HOTPLUG_LOCK: Final = "mem_hotplug_lock"
 
 
 class Core:
@@ -55,6 +56,7 @@ class Core:
         if isinstance(self.buddy, LaneBuddy):
             self.buddy.zone_locks = tuple((ZONE_LOCK, self._zone_lock(zone)) for zone in range(len(ZONE_NAMES)))
         self._lru_lock = machine.slab.core_alloc(2)
+        self._mem_hotplug_lock = machine.slab.core_alloc(2)
         self.isolations: list[tuple[int, int]] = []
         self.batched_migration = "batched_migration" in machine.switches
         self.cluster_max = machine.buddy.pageblock_pages >> PAGES_PER_CLUSTER_SHIFT
@@ -172,6 +174,14 @@ class Core:
     def unlock_lru(self) -> None:
         """spin_unlock_irq(&pgdat->lru_lock)."""
         self.m.locks.spin_unlock(self._lru_lock, LRU_LOCK)
+
+    def mem_hotplug_begin(self) -> None:
+        """One at a time changes what memory there is. Source: mem_hotplug_begin(), mm/memory_hotplug.c, v5.10."""
+        self.m.locks.spin_lock(self._mem_hotplug_lock, MEM_HOTPLUG_LOCK)
+
+    def mem_hotplug_done(self) -> None:
+        """Let the next one in. Source: mem_hotplug_done(), v5.10."""
+        self.m.locks.spin_unlock(self._mem_hotplug_lock, MEM_HOTPLUG_LOCK)
 
     # -- pages
 

@@ -199,6 +199,14 @@ def sections(core: Core, start: int, end: int) -> list[tuple[int, int]]:
 
 def offline_section(core: Core, start: int, end: int, movable: Callable[[int], bool | None] | None) -> int:
     """Take one section offline. Returns 0 or -errno. Source: offline_pages(), v5.10. Strays: see above."""
+    core.mem_hotplug_begin()
+    result = offline_section_locked(core, start, end, movable)
+    core.mem_hotplug_done()
+    return result
+
+
+def offline_section_locked(core: Core, start: int, end: int, movable: Callable[[int], bool | None] | None) -> int:
+    """What offline_pages() does under mem_hotplug_lock."""
     zone = core.buddy.zone_of_pfn(start)
     if not core.buddy.section_online(start) or core.buddy.zone_end[zone] < end:
         return -EINVAL
@@ -220,6 +228,7 @@ def empty_section(core: Core, start: int, end: int, movable: Callable[[int], boo
     """
     stalled, used = 0, used_pages(core, start, end)
     while True:
+        core.m.relax()  # cond_resched()
         scan, pfn = scan_movable_pages(core, start, end)
         error = 0
         if not scan:
@@ -257,8 +266,8 @@ def report_livelock(
     Reasons are: no memory to move pages to; a poisoned page that is in use (it is offered and never moved); a
     page with no owner who could let it go.
     """
-    if error == -ENOMEM:
-        return
+    if error == -ENOMEM or not core.alone:
+        return  # beside other lanes: one of them may hold what is left
     d, pages = core.d, core.buddy.pfn_to_page
     if not scan and not d.PageHWPoison(pages(pfn)):
         raise Report("progress", "livelock", "offline_pages", f"pfn {pfn} is offered for ever and never moves")
@@ -305,6 +314,14 @@ def online_pages(core: Core, start: int, end: int) -> tuple[int, ...]:
 
 def online_section(core: Core, start: int, end: int) -> int:
     """Bring one section online: its frames become free and movable. Source: online_pages(), v5.10."""
+    core.mem_hotplug_begin()
+    result = online_section_locked(core, start, end)
+    core.mem_hotplug_done()
+    return result
+
+
+def online_section_locked(core: Core, start: int, end: int) -> int:
+    """What online_pages() does under mem_hotplug_lock."""
     buddy = core.buddy
     if buddy.section_online(start):
         return -EINVAL

@@ -17,12 +17,15 @@ from zsfuzz.execute.result import RunResult
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.program import ops
 from zsfuzz.program.program import Header, Program
+from zsfuzz.program.text import format_program
 
 DIGESTS = {
-    "random": "a062ed22266a5634",
-    "coverage": "2a08077ad1d97d36",
+    "random": "913794277e8d82ec",
+    "coverage": "29ed811a6ff87267",
 }
-"""Of the first 150 programs of seed 7. They change with every change of generation, on all Pythons alike."""
+"""Of the first 150 programs of seed 7, as text without the version in its first line: a new field or a new version
+of the format changes nothing. They change with every change of generation, on all Pythons alike.
+"""
 
 
 def make(name: str, seed: int) -> Engine:
@@ -58,8 +61,8 @@ def programs_until_found(engine: Engine, bug: Callable[[], Bug], limit: int) -> 
 @pytest.mark.parametrize("name", list(DIGESTS))
 def test_a_seed_gives_the_same_programs_on_every_python(name: str) -> None:
     """If generation was changed on purpose, put the new digest in, once 3.11, 3.12 and 3.13 agree on it."""
-    text = repr(programs_of(make(name, 7), 150))
-    assert hashlib.sha256(text.encode()).hexdigest()[:16] == DIGESTS[name]
+    texts = [format_program(program).partition("\n")[2] for program in programs_of(make(name, 7), 150)]
+    assert hashlib.sha256("".join(texts).encode()).hexdigest()[:16] == DIGESTS[name]
 
 
 @pytest.mark.parametrize("name", list(DIGESTS))

@@ -79,7 +79,7 @@ def test_a_pipe_that_is_closed_ends_the_printing_quietly(tmp_path: Path) -> None
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    assert process.stdout.readline() == "zsfuzz 2\n"
+    assert process.stdout.readline() == "zsfuzz 1\n"
     process.stdout.close()
     assert process.stderr.read() == ""
     process.stderr.close()

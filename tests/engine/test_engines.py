@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -16,6 +17,7 @@ from zsfuzz.engine.random_engine import RandomEngine
 from zsfuzz.execute.result import RunResult
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.program import ops
+from zsfuzz.program.block import Block, Switch
 from zsfuzz.program.program import Header, Program
 from zsfuzz.program.text import format_program
 
@@ -108,6 +110,16 @@ def test_a_long_seed_is_cut_and_put_under_the_geometry_that_is_asked_for() -> No
     first = engine.next_program()
     assert first.header.geometry == "small"
     assert first.steps == (ops.Malloc(0, 808),) * 200
+
+
+def test_a_seed_keeps_its_block() -> None:
+    block = Block(((ops.Trim(),), (ops.Malloc(0, 3256),)), (Switch(0, 0, 1, 1),))
+    seed = Program(Header(verdict="clean"), (ops.RunWork(),), block)
+    engine = CoverageEngine(Random(1), seeds=[seed])
+    assert engine.next_program() == replace(seed, header=Header())
+    engine = CoverageEngine(Random(1), GenerateSettings(geometry="small"), [seed])
+    scaled = replace(block, lanes=((ops.Trim(),), (ops.Malloc(0, 808),)))
+    assert engine.next_program() == Program(Header("small"), seed.steps, scaled)
 
 
 def test_only_programs_with_something_new_are_kept_and_seeds_are_not_kept_again() -> None:

@@ -12,13 +12,14 @@ from tests.program.refusal import WHERE, read_or_refused, refused, short
 from tests.program.strategies import EVERY_WORD, operations, programs, words_of
 from zsfuzz.errors import HarnessError
 from zsfuzz.program import limits, ops, text
+from zsfuzz.program.block import Block
 from zsfuzz.program.limits import Malformed
-from zsfuzz.program.program import FORMAT_VERSION, Header, Program
+from zsfuzz.program.program import FORMAT_VERSION, SWITCHES, Header, Program
 from zsfuzz.program.steps import SYNTAX, format_step, parse_step
 from zsfuzz.program.text import RawText, format_program, parse_program
 
 SAMPLE = """\
-zsfuzz 2
+zsfuzz 1
 geometry linux-5.10
 memory normal=128 movable=128
 switch batched_migration
@@ -315,10 +316,13 @@ def test_a_text_longer_than_a_file_is_refused_before_it_is_split(monkeypatch: py
     assert "at most 10 are allowed" in refused(parse_program, SAMPLE)
 
 
-def test_a_file_of_version_1_is_read_and_written_as_version_2() -> None:
-    old = SAMPLE.replace("zsfuzz 2", "zsfuzz 1")
-    assert parse_program(old) == parse_program(SAMPLE)
-    assert format_program(parse_program(old)) == SAMPLE
+def test_a_program_is_written_under_the_first_version_that_has_all_it_needs() -> None:
+    """So what has no block is written as it was before there were blocks."""
+    for version in (1, 2):
+        assert format_program(parse_program(f"zsfuzz {version}\n---\ntrim\n")).startswith("zsfuzz 1\n")
+    assert format_program(Program(Header(), (), Block(((), ())))).startswith("zsfuzz 2\n")
+    assert format_program(Program(Header(switches=("store_buffers",)), ())).startswith("zsfuzz 2\n")
+    assert format_program(Program(Header(switches=SWITCHES[:-1]), ())).startswith("zsfuzz 1\n")
 
 
 @pytest.mark.parametrize("line", ["parallel {", "lane {", "}", "schedule 0 1 1 0", "{"])
@@ -337,7 +341,7 @@ def test_an_older_version_is_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(text.TEXT_MIGRATIONS, 0, from_0)
     program = parse_program("zsfuzz 0\nlayout small\n---\nh1 = alloc 8\n")
     assert program == Program(Header(geometry="small"), (ops.Malloc(1, 8),))
-    assert format_program(program).startswith(f"zsfuzz {FORMAT_VERSION}\n")
+    assert format_program(program).startswith("zsfuzz 1\n")
     message = refused(parse_program, "zsfuzz 0\n---\n\nh1 = alloc 8\nfrob\n")
     assert message.startswith("<text>:5: 'frob' is no operation")
 

@@ -39,7 +39,7 @@ from zsfuzz.program.limits import (
 from zsfuzz.program.ops import Operation
 from zsfuzz.program.packedblock import BLOCK_OPCODE, is_block, raw_block, unpack_block
 from zsfuzz.program.packedstep import raw_step, unpack_step
-from zsfuzz.program.program import FORMAT_VERSION, Header, Program
+from zsfuzz.program.program import FORMAT_VERSION, Header, Program, version_of
 from zsfuzz.program.text import newer_version
 
 MAGIC = b"\x89zsf\r\n\x1a\n"  # no text begins so, and whatever rewrites line ends breaks it
@@ -82,7 +82,7 @@ def pack_program(program: Program) -> bytes:
     except UsageError as reason:
         raise HarnessError(f"cannot pack a malformed program: {reason}") from reason
     pack: Callable[[object], bytes] = msgpack.Packer().pack
-    parts = [MAGIC, pack(FORMAT_VERSION), pack(_raw_header(program.header))]
+    parts = [MAGIC, pack(version_of(program)), pack(_raw_header(program.header))]
     parts.extend(pack(raw_step(step)) for step in program.steps)
     if program.block is not None:
         parts.append(pack(raw_block(program.block)))
@@ -215,7 +215,7 @@ def _version(version: object) -> int:
     if version > FORMAT_VERSION:
         raise Malformed(newer_version(version))
     if version != FORMAT_VERSION and version not in PACKED_MIGRATIONS:
-        raise Malformed(f"there is no version {version}; this zsfuzz writes version {FORMAT_VERSION}")
+        raise Malformed(f"there is no version {version}; this zsfuzz reads versions 1 to {FORMAT_VERSION}")
     return version
 
 

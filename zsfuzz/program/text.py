@@ -6,7 +6,7 @@ Out:   format_program() and parse_program(); parse(format(p)) == p, and format(p
 Never: files (zsfuzz/program/files.py). Nothing here decides whether a step makes sense.
 Next:  how one step is written in zsfuzz/program/steps.py; the grammar in docs/program-format.md.
 
-    zsfuzz 2                            the version comes first
+    zsfuzz 2                            the version comes first; 1 where there is no block
     geometry linux-5.10                 header: key and value, one per line
     verdict clean
     ---
@@ -36,7 +36,7 @@ from zsfuzz.program.limits import (
     shown,
 )
 from zsfuzz.program.ops import Operation
-from zsfuzz.program.program import FORMAT_VERSION, Header, Program
+from zsfuzz.program.program import FORMAT_VERSION, Header, Program, version_of
 from zsfuzz.program.steps import format_step, parse_number, parse_step
 
 MAX_LINES = 1 << 21  # twice the steps: as many comments as steps
@@ -83,7 +83,7 @@ def format_program(program: Program) -> str:
         check_program(program)
     except UsageError as reason:
         raise HarnessError(f"cannot write a malformed program: {reason}") from reason
-    lines = [f"{FIRST_WORD} {FORMAT_VERSION}", *_format_header(program.header), END_OF_HEADER]
+    lines = [f"{FIRST_WORD} {version_of(program)}", *_format_header(program.header), END_OF_HEADER]
     lines.extend(map(format_step, program.steps))
     if program.block is not None:
         lines.extend(format_block(program.block))
@@ -158,7 +158,7 @@ class _Reader:
         if version > FORMAT_VERSION:
             raise Malformed(newer_version(version))
         if version < FORMAT_VERSION and version not in TEXT_MIGRATIONS:
-            raise Malformed(f"there is no version {version}; this zsfuzz writes version {FORMAT_VERSION}")
+            raise Malformed(f"there is no version {version}; this zsfuzz reads versions 1 to {FORMAT_VERSION}")
         return version
 
     def _header_lines(self, lines: Iterator[RawLine]) -> Iterator[RawLine]:

@@ -21,6 +21,7 @@ from zsfuzz.campaign.loop import Campaign, Progress, StopFlag
 from zsfuzz.campaign.settings import RunSettings
 from zsfuzz.errors import UsageError
 from zsfuzz.oracle.finding import Finding
+from zsfuzz.program.block import Block
 from zsfuzz.program.files import load_program, save_program
 from zsfuzz.program.ops import Free, Malloc, Stats
 from zsfuzz.program.program import Header, Program
@@ -113,6 +114,29 @@ def test_steps_behind_the_finding_are_cut_off(tmp_path: Path) -> None:
     it = campaign(settings(tmp_path, runs=1), [sizes(1, 5000, 2, 3)])
     it.run()
     assert it.result().findings[0].program.steps == sizes(1, 5000).steps
+
+
+BLOCK = Block(((Stats(), Stats()), (Stats(),)))
+
+
+def test_a_block_behind_the_finding_is_cut_off(tmp_path: Path) -> None:
+    it = campaign(settings(tmp_path, runs=1), [replace(sizes(1, 5000), block=BLOCK)])
+    it.run()
+    assert it.result().findings[0].program.steps == sizes(1, 5000).steps
+    assert it.result().findings[0].program.block is None
+
+
+def test_a_finding_in_the_block_keeps_it_and_counts_its_operations(tmp_path: Path) -> None:
+    runner = FakeRunner(lambda program: finding_at(len(program.steps)))
+    it = campaign(settings(tmp_path, runs=2), [replace(sizes(1), block=BLOCK), sizes(1, 2, 3)], runner)
+    it.run()
+    (kept,) = it.result().findings
+    assert kept.program.steps == sizes(1, 2, 3).steps, "three operations are fewer than four"
+    assert kept.as_json()["steps"] == 3
+    it = campaign(settings(tmp_path / "again", runs=1), [replace(sizes(1), block=BLOCK)], runner)
+    it.run()
+    (kept,) = it.result().findings
+    assert (kept.program.block, kept.as_json()["steps"]) == (BLOCK, 4)
 
 
 def test_a_cut_that_hides_the_finding_is_not_made(tmp_path: Path) -> None:

@@ -22,13 +22,18 @@ from tests.campaign.fakes import FakeRunner, finding_at, sizes
 from tests.cli.commands import call
 from zsfuzz.campaign import running
 from zsfuzz.oracle.finding import Finding
+from zsfuzz.program.block import Block, Switch
 from zsfuzz.program.files import load_program, save_program
-from zsfuzz.program.ops import Malloc
+from zsfuzz.program.ops import Component, Free, Isolate, Malloc, Trim
 from zsfuzz.program.program import Header, Program
 from zsfuzz.program.text import format_program
 
 Capture = pytest.CaptureFixture[str]
 SIGNATURE = finding_at(0).signature
+BLOCK = Block(
+    ((Free(0),), (Isolate(0, Component(0, 1)), Trim())),
+    (Switch(0, 0, 4, 1, held=True), Switch(1, 2, 0, 0)),
+)
 
 
 def keep(name: str, program: Program, **header: object) -> str:
@@ -147,6 +152,15 @@ def test_minimize_keeps_the_signature_and_says_what_it_took(fake: FakeRunner, ca
     assert small.header.faults == ("H05",)
 
 
+def test_minimize_counts_lanes_and_preemptions(fake: FakeRunner, capsys: Capture) -> None:
+    path = keep("a.zst", replace(sizes(32, 5000), block=BLOCK))
+    document = json.loads(call(capsys, "minimize", path, "-o", "small.zst", "--json").out)
+    assert document["operations"] == {"before": 5, "after": 4}
+    assert document["lanes"] == {"before": 2, "after": 2}
+    assert document["preemptions"] == {"before": 2, "after": 2}
+    assert load_program("small.zst").block == BLOCK
+
+
 def test_minimize_never_takes_another_finding(fake: FakeRunner, capsys: Capture) -> None:
     """[13 is an I7 | 5000 is an I6]: the I6 comes first here, and must not give way to the shorter I7."""
     call(capsys, "minimize", keep("a.zst", sizes(32, 5000, 13)), "-o", "small.zsf")
@@ -225,6 +239,46 @@ def test_show_json_holds_every_field(capsys: Capture) -> None:
     assert document["steps"] == [
         {"operation": "Malloc", "slot": 0, "size": 32, "gfp": "movable", "pool": 0},
     ]
+
+
+def test_show_and_assemble_keep_a_block(capsys: Capture) -> None:
+    program = replace(sizes(32), block=BLOCK)
+    save_program(program, "a.zsf")
+    Path("a.txt").write_text(call(capsys, "show", "a.zsf").out)
+    done = call(capsys, "assemble", "a.txt", "-o", "b.zsf")
+    assert done.out == "b.zsf: 1 steps, then 3 operations in 2 lanes\n"
+    assert load_program("b.zsf") == program
+
+
+def test_show_json_holds_the_block(capsys: Capture) -> None:
+    save_program(sizes(32), "a.zst")
+    assert json.loads(call(capsys, "show", "a.zst", "--format", "json").out)["block"] is None
+    save_program(replace(sizes(32), block=BLOCK), "b.zst")
+    assert json.loads(call(capsys, "show", "b.zst", "--format", "json").out)["block"] == {
+        "lanes": [
+            [{"operation": "Free", "slot": 0}],
+            [
+                {"operation": "Isolate", "page_slot": 0, "page": {"page": "Component", "slot": 0, "index": 1}},
+                {"operation": "Trim"},
+            ],
+        ],
+        "schedule": [
+            {"lane": 0, "operation": 0, "point": 4, "to": 1, "held": True},
+            {"lane": 1, "operation": 2, "point": 0, "to": 0, "held": False},
+        ],
+    }
+
+
+def test_show_pytest_holds_the_block(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = replace(sizes(32), block=BLOCK)
+    keep("a.zst", program)
+    source = call(capsys, "show", "a.zst", "--format", "pytest").out
+    runner = FakeRunner()
+    monkeypatch.setitem(sys.modules, "zsfuzz.execute.runner", SimpleNamespace(Runner=lambda *names: runner))
+    space: dict[str, object] = {}
+    exec(compile(source, "test_generated.py", "exec"), space)
+    space["test_a"]()  # type: ignore[operator]
+    assert [(ran.steps, ran.block) for ran, _ in runner.calls] == [(program.steps, BLOCK)]
 
 
 @pytest.mark.parametrize(("program", "verdict"), [(sizes(32), "clean"), (sizes(5000), SIGNATURE)])

@@ -11,6 +11,7 @@ from zsfuzz.corpus.check import add_files, check_store, stats_of
 from zsfuzz.corpus.store import CorpusStore
 from zsfuzz.errors import UsageError
 from zsfuzz.program import ops
+from zsfuzz.program.block import Block
 from zsfuzz.program.files import save_program
 from zsfuzz.program.program import Header, Program
 
@@ -114,7 +115,7 @@ def test_stats_count_what_a_folder_holds(tmp_path: Path) -> None:
     store = CorpusStore(tmp_path)
     store.add(program(1))
     store.add(program(2, "clean", "small"))
-    store.add(Program(Header(), (ops.Trim(),) * 5))
+    store.add(Program(Header(), (ops.Trim(),) * 3, Block(((ops.Trim(),), (ops.Trim(),)))))
     (tmp_path / "bad.zsf").write_bytes(b"bad")
     report = stats_of(store)
     assert report.files == 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -14,6 +15,7 @@ from zsfuzz.engine.rng import Dice
 from zsfuzz.engine.tweak import Bounds, tweaked
 from zsfuzz.machine.geometry import GEOMETRIES
 from zsfuzz.program import ops
+from zsfuzz.program.block import Block, Switch
 from zsfuzz.program.limits import FIELDS, check_program
 from zsfuzz.program.program import Header, Program
 
@@ -112,6 +114,24 @@ def test_a_geometry_that_is_asked_for_stays() -> None:
     for _ in range(500):
         program = mutator.mutate(program, program)
         assert program.header.geometry == "small"
+
+
+def test_the_block_of_a_program_stays_with_its_mutants() -> None:
+    """Until mutations of blocks exist; its sizes follow the geometry."""
+    dice = Dice(Random(5))
+    mutator, deck = mutator_of(dice)
+    block = Block(((ops.Malloc(1, 3256), ops.Free(0)), (ops.Trim(),)), (Switch(0, 1, 2, 1),))
+    small = replace(block, lanes=((ops.Malloc(1, 808), ops.Free(0)), (ops.Trim(),)))
+    (other,) = programs_of(dice, deck, 1)
+    for geometry in ("linux-5.10", "small"):
+        program = with_geometry(Program(Header("linux-5.10"), (ops.Malloc(0, 3256),), block), geometry)
+        assert program.block == (small if geometry == "small" else block)
+        for _ in range(300):
+            mutant = mutator.mutate(program, other)
+            assert mutant.block is not None
+            assert mutant.block.schedule == block.schedule
+            if mutant.header.geometry == geometry:
+                assert mutant.block == program.block
 
 
 def test_another_geometry_scales_what_is_asked_for() -> None:

@@ -12,7 +12,7 @@ from zsfuzz.program.text import parse_program
 def program(steps: str, *header: str, geometry: str = "linux-5.10") -> Program:
     """Return a program from its steps, one a line."""
     lines = [line.strip() for line in steps.strip().splitlines()]
-    return parse_program("\n".join(["zsfuzz 1", f"geometry {geometry}", *header, "---", *lines]) + "\n")
+    return parse_program("\n".join(["zsfuzz 2", f"geometry {geometry}", *header, "---", *lines]) + "\n")
 
 
 def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -17,6 +18,7 @@ from zsfuzz.minimize.minimizer import MinimizeProgress, MinimizeResult, minimize
 from zsfuzz.minimize.order import cost
 from zsfuzz.minimize.search import Search, smallest
 from zsfuzz.program import ops
+from zsfuzz.program.block import Block, Switch, without_switch
 from zsfuzz.program.limits import check_program
 from zsfuzz.program.program import Header, Program
 
@@ -355,3 +357,58 @@ def test_the_order_puts_length_first_then_header_then_arguments_then_slots() -> 
     costs = [cost(program) for program in programs]
     assert costs == sorted(costs)
     assert len(set(costs)) == len(costs)
+
+
+LANES = ((ops.Free(8), ops.Malloc(5, 808)), (ops.Migrate((ops.Component(8, 1),), ops.MigrateMode.SYNC),))
+BLOCK = Block(LANES, (Switch(0, 0, 3, 1), Switch(1, 0, 2, 0)))
+
+
+def frees_in_its_block(program: Program) -> bool:
+    """Return whether a block frees in its first lane what a step has made, and the schedule is the sample's."""
+    made = {step.slot for step in program.steps if isinstance(step, ops.Malloc)}
+    block = program.block
+    return (
+        block is not None
+        and block.schedule == BLOCK.schedule
+        and block.lanes[0][0] in [ops.Free(slot) for slot in made]
+    )
+
+
+def test_the_steps_before_a_block_shrink_and_the_block_stays() -> None:
+    """Slots are numbered through both, and sizes of both follow the geometry."""
+    steps = (ops.Malloc(7, 64), ops.Trim(), ops.Malloc(8, 64), ops.RunWork())
+    result = minimize(Program(Header("small"), steps, BLOCK), frees_in_its_block)
+    migrate = ops.Migrate((ops.Component(0, 1),), ops.MigrateMode.SYNC)
+    lanes = ((ops.Free(0), ops.Malloc(1, 3256)), (migrate,))
+    assert result.program == Program(Header(), (ops.Malloc(0, 0),), Block(lanes, BLOCK.schedule))
+    assert (result.steps_before, result.steps_after) == (7, 4)
+
+
+def test_the_order_counts_a_block_by_operations_then_lanes_then_switches_and_late_ones_are_simpler() -> None:
+    trim, header = ops.Trim(), Header()
+    late, early = Switch(0, 1, 0, 1), Switch(0, 0, 4, 1)
+    programs = [
+        Program(header, (trim,) * 3),
+        Program(header, (), Block(((trim, trim), (trim,)))),
+        Program(header, (), Block(((trim, trim), (trim,)), (late,))),
+        Program(header, (), Block(((trim, trim), (trim,)), (replace(early, point=5),))),
+        Program(header, (), Block(((trim, trim), (trim,)), (early,))),
+        Program(header, (), Block(((trim, trim), (trim,)), (replace(early, held=True),))),
+        Program(header, (), Block(((trim, trim), (trim,)), (early, late))),
+        Program(header, (), Block(((trim, trim), (trim,), ()))),
+        Program(header, (trim,), Block(((trim, trim), (trim,)))),
+    ]
+    costs = [cost(program) for program in programs]
+    assert costs == sorted(costs)
+    assert len(set(costs)) == len(costs)
+
+
+def test_operations_of_other_classes_at_one_place_can_be_compared() -> None:
+    one = Program(Header(), (), Block(((ops.Compact(), ops.Isolate(0, ops.Pfn(1))), ())))
+    other = Program(Header(), (), Block(((ops.Isolate(0, ops.Pfn(1)), ops.Compact()), ())))
+    assert (cost(one) < cost(other)) != (cost(other) < cost(one))
+
+
+def test_a_program_with_fewer_switches_is_taken() -> None:
+    search = Search(Program(Header(), (), BLOCK), lambda program: True, None, None)
+    assert search.attempt(Program(Header(), (), without_switch(BLOCK, 0)))

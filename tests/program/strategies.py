@@ -1,7 +1,8 @@
 """Hypothesis strategies for programs, and one program that says every word.
 
 In:    nothing.
-Out:   operations(), headers(), programs(): every well-formed value, small ones first; EVERY_WORD.
+Out:   operations(), headers(), schedules(), blocks(), programs(): every well-formed value, small ones first;
+       EVERY_WORD.
 Never: the tables of zsfuzz/program/limits.py: what may stand where is written down here once more, by hand.
 """
 
@@ -13,6 +14,7 @@ from itertools import product
 from hypothesis import strategies as st
 
 from zsfuzz.program import ops
+from zsfuzz.program.block import Block, Switch
 from zsfuzz.program.program import SWITCHES, Header, Program
 
 _SLOTS = st.integers(0, 9) | st.integers(0, (1 << 20) - 1)
@@ -90,9 +92,32 @@ def headers() -> st.SearchStrategy[Header]:
     )
 
 
+@st.composite
+def schedules(draw: st.DrawFn, lanes: tuple[tuple[ops.Operation, ...], ...]) -> tuple[Switch, ...]:
+    """Every well-formed schedule of at most eight switches for these lanes."""
+    found: dict[tuple[int, int, int], Switch] = {}
+    for _ in range(draw(st.integers(0, 8))):
+        lane = draw(st.integers(0, len(lanes) - 1))
+        operation = draw(st.integers(0, len(lanes[lane])))
+        at_end = operation == len(lanes[lane])
+        point = 0 if at_end else draw(st.integers(0, 40) | st.integers(0, (1 << 20) - 1))
+        to = draw(st.sampled_from([other for other in range(len(lanes)) if other != lane]))
+        found[lane, operation, point] = Switch(lane, operation, point, to, draw(st.booleans()))
+    return tuple(found[place] for place in sorted(found))
+
+
+@st.composite
+def blocks(draw: st.DrawFn, max_operations: int = 4) -> Block:
+    """Every well-formed block of at most `max_operations` operations in a lane."""
+    lane = st.lists(operations(), max_size=max_operations).map(tuple)
+    lanes = draw(st.lists(lane, min_size=2, max_size=4).map(tuple))
+    return Block(lanes, draw(schedules(lanes)))
+
+
 def programs(max_steps: int = 12) -> st.SearchStrategy[Program]:
-    """Every well-formed program of at most `max_steps` steps."""
-    return st.builds(Program, headers(), st.lists(operations(), max_size=max_steps).map(tuple))
+    """Every well-formed program of at most `max_steps` steps, with and without a block."""
+    steps = st.lists(operations(), max_size=max_steps).map(tuple)
+    return st.builds(Program, headers(), steps, st.none() | blocks())
 
 
 def _every_step() -> tuple[ops.Operation, ...]:
@@ -132,6 +157,17 @@ EVERY_WORD = Program(
         verdict="invariant/I5/unlock_page>putback_movable_page/flags",
     ),
     _every_step(),
+    Block(
+        ((ops.Free(1), ops.Malloc(2, 64)), (), (ops.Migrate((ops.Component(1, 0),), ops.MigrateMode.SYNC),)),
+        (
+            Switch(0, 0, 17, 2),
+            Switch(0, 1, 0, 1, held=True),
+            Switch(0, 1, 300, 2),
+            Switch(0, 2, 0, 1),
+            Switch(1, 0, 0, 2, held=True),
+            Switch(2, 0, 70_000, 0),
+        ),
+    ),
 )
 
 

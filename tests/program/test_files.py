@@ -109,13 +109,13 @@ def test_a_file_that_opens_but_fails_to_be_read_is_refused() -> None:
     [
         (b"", "the file is empty"),
         (b"\x1f\x8b\x08\0\0", "neither a packed program nor UTF-8 text (byte 1)"),
-        (b"zsfuzz 1\n---\n# \xff", "neither a packed program nor UTF-8 text (byte 15)"),
+        (b"zsfuzz 2\n---\n# \xff", "neither a packed program nor UTF-8 text (byte 15)"),
         (b"\xff\xfez\0s\0f\0", "neither a packed program nor UTF-8 text"),
         (b"z\0s\0", ":1: the control character '\\x00'"),
         (MAGIC, "cut off or damaged"),
         (MAGIC.replace(b"\r\n", b"\n"), "neither a packed program nor UTF-8 text"),
         (b"\x7fELF", ":1: the control character"),
-        (b"{}", ":1: a program begins with 'zsfuzz 1', not '{}'"),
+        (b"{}", ":1: a program begins with 'zsfuzz 2', not '{}'"),
     ],
 )
 def test_a_file_that_is_no_program_is_refused(tmp_path: Path, data: bytes, reason: str) -> None:

@@ -7,11 +7,19 @@ from dataclasses import fields
 from enum import Enum
 from pathlib import Path
 
-from tests.program.refusal import refused
 from tests.program.strategies import EVERY_WORD
 from zsfuzz.program import limits, ops, packed, text
-from zsfuzz.program.program import SWITCHES, Header
-from zsfuzz.program.rawbytes import MAX_RAW_STEPS, STEP_BYTES
+from zsfuzz.program.blocktext import SCHEDULE_CHARS
+from zsfuzz.program.packedblock import BLOCK_OPCODE
+from zsfuzz.program.program import FORMAT_VERSION, SWITCHES, Header
+from zsfuzz.program.rawbytes import (
+    BLOCK_TAIL_BYTES,
+    MAX_RAW_OPERATIONS,
+    MAX_RAW_STEPS,
+    MAX_RAW_SWITCHES,
+    STEP_BYTES,
+    SWITCH_BYTES,
+)
 from zsfuzz.program.steps import SYNTAX, format_step
 from zsfuzz.program.text import format_program, parse_program
 
@@ -69,7 +77,12 @@ def test_the_other_figures_are_those_of_the_code() -> None:
     assert f"every {STEP_BYTES} bytes are a step" in document
     assert f"at most {MAX_RAW_STEPS} steps" in document
     assert packed.MAGIC.hex(" ") in document
-    assert f"`[{packed.BLOCK_OPCODE}, [lane, ...], schedule]`" in document
+    assert f"`[{BLOCK_OPCODE}, [lane, ...], [run, ...]]`" in document
+    assert f"4 bytes for each switch (of at most {MAX_RAW_SWITCHES})" in document
+    assert f"8 bytes for each operation (of at most {MAX_RAW_OPERATIONS})" in document
+    assert (SWITCH_BYTES, STEP_BYTES, BLOCK_TAIL_BYTES) == (4, 8, 3)
+    assert f"lines of at most {SCHEDULE_CHARS} characters" in document
+    assert [cells[0] for cells in rows(r"version \d+")] == [f"version {n}" for n in range(1, FORMAT_VERSION + 1)]
 
 
 def test_the_example_is_a_program_and_names_every_header_key_of_its_table() -> None:
@@ -82,8 +95,7 @@ def test_the_example_is_a_program_and_names_every_header_key_of_its_table() -> N
     assert keys == {line.split()[0] for line in written}
 
 
-def test_the_block_that_is_kept_for_later_is_refused_as_such() -> None:
-    block = next(block for block in blocks("") if block.startswith("parallel"))
-    for line in block.splitlines():
-        if line.split()[0] in ("parallel", "lane", "schedule", "}"):
-            assert "kept for parallel blocks" in refused(parse_program, f"zsfuzz 1\n---\n{line}\n")
+def test_the_block_of_the_document_is_canonical() -> None:
+    (block,) = (block for block in blocks("") if block.startswith("parallel"))
+    written = format_program(parse_program(f"zsfuzz {FORMAT_VERSION}\n---\n{block}"))
+    assert written.partition("---\n")[2] == block

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from tests.program.refusal import refused
 from tests.program.strategies import EVERY_WORD, programs
 from zsfuzz.program import limits, ops
+from zsfuzz.program.block import MAX_LANES, Block, Switch
 from zsfuzz.program.limits import FIELDS, Malformed, StepChecker, check_header, check_program, shown
 from zsfuzz.program.program import Header, Program
 from zsfuzz.program.steps import format_step
@@ -141,6 +142,77 @@ def test_a_bad_header_is_refused(header: Header, reason: str) -> None:
     assert refused(check_program, Program(header, ())) == f"<program>: header: {caught.value}"
 
 
+LANES = ((ops.Trim(),), (ops.Trim(),))
+
+
+def block_refusal(block: Any) -> str:
+    return refused(check_program, Program(Header(), (ops.Trim(),), block), "here")
+
+
+def test_a_block_at_its_limits_is_well_formed() -> None:
+    lane = (ops.Trim(),) * limits.MAX_LANE_OPERATIONS
+    few = (ops.Trim(),) * (limits.MAX_BLOCK_OPERATIONS // MAX_LANES)
+    schedule = tuple(Switch(0, 0, point, 1) for point in range(limits.MAX_SWITCHES - 1))
+    last = Switch(1, limits.MAX_LANE_OPERATIONS - 1, limits.MAX_POINT, 0)
+    check_program(Program(Header(), (), Block((lane, lane), (*schedule, last))))
+    check_program(Program(Header(), (), Block((few,) * MAX_LANES)))
+    check_program(Program(Header(), (), Block(((), ()))))
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        (Block(()), "a block has 2 to 4 lanes, not 0"),
+        (Block(((),)), "a block has 2 to 4 lanes, not 1"),
+        (Block(((),) * 5), "the block has more than 4 lanes"),
+        (Block(((ops.Trim(),) * 65, ())), "the lane has more than 64 operations"),
+        (Block(((ops.Trim(),) * 43,) * 3), "the block has more than 128 operations"),
+        (Block(((ops.Free(-1),), ())), "a handle slot must be"),
+        (Block((("trim",), ())), "'trim' is no operation"),  # type: ignore[arg-type]
+        (Block(((Block(LANES),), ())), "a value of type Block is no operation"),  # type: ignore[arg-type]
+        (Block(([], [])), "a lane is a tuple of operations"),  # type: ignore[arg-type]
+        (Block([(), ()]), "a block is a tuple of lanes and a tuple of switches"),  # type: ignore[arg-type]
+        (Block(LANES, []), "a block is a tuple of lanes and a tuple of switches"),  # type: ignore[arg-type]
+        (LANES, "a block is a tuple of lanes and a tuple of switches"),
+        (Block(LANES, ((0, 0, 0, 1),)), "a schedule is a tuple of switches"),  # type: ignore[arg-type]
+        (Block(LANES, (Switch(0, 0, 0, 1), Switch(0, 0, 0, 1, held=True))), "two switches are at point 0"),
+        (Block(LANES, (Switch(1, 0, 0, 0), Switch(0, 0, 0, 1))), "not in the order of lane, operation and point"),
+        (Block(LANES, (Switch(0, 0, 0, 0),)), "lane 0 cannot switch to itself"),
+        (Block(LANES, (Switch(2, 0, 0, 0),)), "a switch names lane 2, but the block has 2"),
+        (Block(LANES, (Switch(0, 0, 0, 2),)), "a switch names lane 2, but the block has 2"),
+        (Block(LANES, (Switch(0, 2, 0, 1),)), "point 0 of operation 2 lies behind the end of lane 0"),
+        (Block(LANES, (Switch(0, 1, 1, 1),)), "point 1 of operation 1 lies behind the end of lane 0"),
+        (Block(LANES, (Switch(0, 0, limits.MAX_POINT + 1, 1),)), "a point must be a whole number from 0 to"),
+        (Block(LANES, (Switch(0, 0, 0, 1, 1),)), "a switch is held or not, not 1"),  # type: ignore[arg-type]
+        (Block(LANES, tuple(Switch(0, 0, point, 1) for point in range(8193))), "more than 8192 switches"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_bad_block_is_refused(block: object, reason: str) -> None:
+    message = block_refusal(block)
+    assert message.startswith("here: block: ")
+    assert reason in message
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda value: type(value).__name__)
+def test_no_number_of_a_switch_may_have_a_wrong_value(wrong: Any) -> None:
+    for name in ("lane", "operation", "point", "to"):
+        switch = replace(Switch(0, 0, 0, 1), **{name: wrong})
+        assert "must be a whole number" in block_refusal(Block(LANES, (switch,)))
+
+
+def test_pages_of_a_block_are_counted_over_its_lanes() -> None:
+    half = ops.Migrate((ops.Pfn(0),) * 256, SYNC)
+    check_program(Program(Header(), (), Block(((half,), (half,)))))
+    reason = "the block migrates more than 512 pages by name"
+    assert reason in block_refusal(Block(((half,), (half, ops.Migrate((ops.Pfn(0),), SYNC)))))
+
+
+def test_operations_of_a_block_count_as_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_STEPS", 3)
+    assert "the program has more than 3 steps" in block_refusal(Block((*LANES, (ops.Trim(),))))
+
+
 def test_a_refusal_names_the_step() -> None:
     program = Program(Header(), (ops.Trim(), ops.Compact(4)))
     assert refused(check_program, program, "here") == ("here: step 1: a pool must be a whole number from 0 to 3, not 4")
@@ -172,7 +244,9 @@ def test_every_well_formed_program_fits_in_a_file() -> None:
     header = len(names) * (len("fault \n") + len(names[0].encode())) + 4 * limits.MAX_VERDICT_CHARS + 4096
     longest = max(len(format_step(step)) + 1 for step in WIDEST)
     page_name = len(f" h{limits.MAX_SLOT}.{limits.MAX_COMPONENT}")
-    assert header + limits.MAX_STEPS * longest + limits.MAX_PAGE_NAMES * page_name <= limits.MAX_FILE_BYTES
+    switch = len(f" 0.{limits.MAX_LANE_OPERATIONS}+{limits.MAX_POINT}~>1")
+    block = 4096 + limits.MAX_BLOCK_OPERATIONS * len("    ") + limits.MAX_SWITCHES * 2 * switch
+    assert header + block + limits.MAX_STEPS * longest + limits.MAX_PAGE_NAMES * page_name <= limits.MAX_FILE_BYTES
 
 
 def test_messages_show_values_short_and_printable() -> None:

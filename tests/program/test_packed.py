@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import msgpack  # type: ignore[import-untyped]
 import pytest
 from hypothesis import given
@@ -12,8 +14,8 @@ from tests.program.refusal import WHERE, read_or_refused, refused, short
 from tests.program.strategies import EVERY_WORD, programs
 from zsfuzz.errors import HarnessError
 from zsfuzz.program import limits, ops, packed
+from zsfuzz.program.block import Block, Switch
 from zsfuzz.program.packed import (
-    BLOCK_OPCODE,
     MAGIC,
     MAX_OBJECT_BYTES,
     RawPacked,
@@ -21,6 +23,8 @@ from zsfuzz.program.packed import (
     seal,
     unpack_program,
 )
+from zsfuzz.program.packedblock import BLOCK_OPCODE
+from zsfuzz.program.packedstep import raw_step
 from zsfuzz.program.program import FORMAT_VERSION, SWITCHES, Header, Program
 from zsfuzz.program.text import format_program, parse_program
 
@@ -79,8 +83,11 @@ def test_a_program_is_a_few_bytes() -> None:
 
 
 def test_the_numbers_of_operations_and_words_are_for_ever() -> None:
-    """Nobody may put a member in between: append, or write a migration."""
-    assert pack_program(EVERY_WORD)[-4:].hex() == "eafbcfc9"
+    """Nobody may put a member in between: append, or write a migration.
+
+    Headers and blocks say their words and numbers as they are; what is numbered by its order stands in steps.
+    """
+    assert zlib.crc32(b"".join(msgpack.packb(raw_step(step)) for step in EVERY_WORD.steps)) == 0xA0730D6E
 
 
 def test_every_flipped_bit_is_noticed() -> None:
@@ -112,7 +119,7 @@ def test_every_truncation_is_noticed() -> None:
 def test_every_truncation_under_a_right_check_sum_is_read_or_refused() -> None:
     body = pack_program(EVERY_WORD)[:-5]
     whole = [length for length in range(len(MAGIC), len(body)) if whole_steps(body[:length])]
-    assert len(whole) == len(EVERY_WORD.steps)
+    assert len(whole) == len(EVERY_WORD.steps) + 1, "before each step, and before the block"
 
 
 def whole_steps(body: bytes) -> bool:
@@ -125,15 +132,17 @@ def test_trailing_bytes_are_refused(more: bytes) -> None:
 
 
 DEEP = 100_000
-HEAD = b"\x01\x80"
+HEAD = b"\x02\x80"
 
+
+BLOCK = HEAD + b"\x93\x7f\x92\x91\x91\x1b\x90"  # lanes [trim] and []; the schedule is missing
 
 HOSTILE: list[tuple[bytes, str]] = [
     (b"", "no version"),
     (b"\xc0", "no version"),
     (b"\xc3", "no version"),
     (b"\xcb\x3f\xf0" + b"\0" * 6, "no version"),
-    (b"\x02\x80", "version 2 is newer than version 1, which this zsfuzz reads; update zsfuzz"),
+    (b"\x03\x80", "version 3 is newer than version 2, which this zsfuzz reads; update zsfuzz"),
     (b"\xcf" + b"\xff" * 8, "version 18446744073709551615 is newer"),
     (b"\x00\x80", "there is no version 0"),
     (b"\xff\x80", "there is no version -1"),
@@ -167,8 +176,44 @@ HOSTILE: list[tuple[bytes, str]] = [
     (HEAD + b"\x91\xc2", "step 0: a step is a list"),
     (HEAD + b"\x91\x1b\x91\x1c", "step 1: there is no operation 28; the last one is 27"),
     (HEAD + b"\x91\xff", "step 0: there is no operation -1"),
-    (HEAD + b"\x91\x7f", "step 0: operation 127 is kept for parallel blocks"),
-    (HEAD + b"\x93\x7f\x92\x91\x91\x1b\x91\x91\x1b\x90", "operation 127 is kept for parallel blocks"),
+    (b"\x01\x80\x91\x1b\x91\x7f", "step 1: operation 127, a parallel block, came with version 2"),
+    (b"\x01\x80\x93\x7f\x92\x91\x91\x1b\x91\x91\x1b\x90", "the file says version 1"),
+    (HEAD + b"\x91\x7f", "step 0: a block takes 2 arguments, lanes and schedule, not 0"),
+    (HEAD + b"\x91\xcb\x40\x5f\xc0" + b"\0" * 5, "step 0: a step is a list"),
+    (HEAD + b"\x91\x1b\x93\x7f\x05\x90", "step 1: the lanes of a block must be a list, not 5"),
+    (HEAD + b"\x93\x7f\x92\x90\x90\xc0", "step 0: the schedule of a block must be a list, not none"),
+    (HEAD + b"\x93\x7f\x92\x90\xc0\x90", "step 0: a lane must be a list, not none"),
+    (HEAD + b"\x93\x7f\x92\x90\x91\x05\x90", "a step is a list that begins with an operation's number, not 5"),
+    (HEAD + b"\x93\x7f\x92\x90\x91\x93\x7f\x90\x90\x90", "there is no operation 127"),
+    (HEAD + b"\x93\x7f\x92\x90\x91\x91\x1c\x90", "there is no operation 28"),
+    (HEAD + b"\x93\x7f\x90\x90", "a block has 2 to 4 lanes, not 0"),
+    (HEAD + b"\x93\x7f\x91\x90\x90", "a block has 2 to 4 lanes, not 1"),
+    (HEAD + b"\x93\x7f\x95" + b"\x90" * 5 + b"\x90", "the block has more than 4 lanes"),
+    (HEAD + b"\x93\x7f\x92\x90\xdc\x00\x41" + b"\x91\x1b" * 65 + b"\x90", "more than 64 operations"),
+    (BLOCK + b"\x91\x90", "a run of switches is a list"),
+    (BLOCK + b"\x91\x05", "a run of switches must be a list, not 5"),
+    (BLOCK + b"\x91\x92\x00\x00", "a run of switches is a list"),
+    (BLOCK + b"\x91\x95\x00\x00\x05\x01\x06", "a run of switches is a list"),
+    (BLOCK + b"\x91\x94\xc0\x00\x05\x01", "a lane must be a whole number from 0 to 3, not none"),
+    (BLOCK + b"\x91\x94\xff\x00\x05\x01", "a lane must be a whole number from 0 to 3, not -1"),
+    (BLOCK + b"\x91\x94\x00\xc3\x05\x01", "the operation of a switch must be a whole number from 0 to 64, not true"),
+    (BLOCK + b"\x91\x94\x00\x00\xff\x01", "a point must be a whole number from 0 to 1048575, not -1"),
+    (BLOCK + b"\x91\x94\x00\x00\x05\xc3", "a lane must be a whole number, or ~ of one where stores are held, not true"),
+    (BLOCK + b"\x91\x94\x00\x00\x05\xd3\x80" + b"\0" * 7, "a lane must be a whole number from 0 to 3"),
+    (BLOCK + b"\x91\x94\x00\x00\x05\x02", "a switch names lane 2, but the block has 2, counted from 0"),
+    (BLOCK + b"\x91\x94\x02\x00\x05\x00", "a switch names lane 2, but the block has 2, counted from 0"),
+    (BLOCK + b"\x91\x94\x00\x00\x05\x00", "lane 0 cannot switch to itself"),
+    (BLOCK + b"\x91\x94\x00\x00\x05\xff", "lane 0 cannot switch to itself"),
+    (BLOCK + b"\x91\x94\x00\x02\x00\x01", "behind the end of lane 0, which has 1 operations"),
+    (BLOCK + b"\x91\x94\x00\x01\x01\x01", "behind the end of lane 0, which has 1 operations"),
+    (BLOCK + b"\x91\x96\x00\x00\x05\x01\x05\xfe", "two switches are at point 5 of operation 0"),
+    (BLOCK + b"\x91\x96\x00\x00\x05\x01\x04\x01", "not in the order of lane, operation and point"),
+    (BLOCK + b"\x92\x94\x01\x00\x00\x00\x94\x00\x00\x05\x01", "not in the order of lane, operation and point"),
+    (BLOCK + b"\x90\x91\x1b", "the end: something comes behind the block, which is the last thing"),
+    (BLOCK + b"\x90" + BLOCK[2:] + b"\x90", "the end: something comes behind the block"),
+    (BLOCK + b"\x90\xc0", "the end: something comes behind the block"),
+    (BLOCK + b"\x90\x91", "the end: the file is cut off"),
+    (BLOCK, "cut off"),
     (HEAD + b"\x91\x01", "step 0: Free takes 1 arguments, not 0"),
     (HEAD + b"\x93\x01\x00\x00", "step 0: Free takes 1 arguments, not 2"),
     (HEAD + b"\x92\x01\xc3", "a handle slot must be a whole number from 0 to 1048575, not true"),
@@ -249,7 +294,7 @@ def test_any_msgpack_is_read_or_refused(header: dict[str, object], steps: list[o
     read_or_refused(unpack_program, sealed(FORMAT_VERSION, header, *steps))
 
 
-@given(st.lists(st.tuples(st.integers(0, 28), st.lists(_ANYTHING, max_size=4)), max_size=5))
+@given(st.lists(st.tuples(st.integers(0, 28) | st.just(BLOCK_OPCODE), st.lists(_ANYTHING, max_size=4)), max_size=5))
 def test_any_arguments_are_read_or_refused(steps: list[tuple[int, list[object]]]) -> None:
     raw = [[opcode, *arguments] for opcode, arguments in steps]
     program = read_or_refused(unpack_program, sealed(FORMAT_VERSION, {}, *raw))
@@ -258,7 +303,7 @@ def test_any_arguments_are_read_or_refused(steps: list[tuple[int, list[object]]]
 
 @given(st.binary())
 def test_any_bytes_under_a_right_check_sum_are_read_or_refused(body: bytes) -> None:
-    read_or_refused(unpack_program, sealed_bytes(b"\x01\x80" + body))
+    read_or_refused(unpack_program, sealed_bytes(HEAD + body))
 
 
 @given(st.binary())
@@ -315,11 +360,53 @@ def test_an_older_version_is_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
     def with_pool(step: object) -> object:
         return [*step, 0] if isinstance(step, list) and step[0] == 0 else step
 
-    monkeypatch.setitem(packed.PACKED_MIGRATIONS, 0, from_0)
+    monkeypatch.setitem(packed.PACKED_MIGRATIONS, 0, from_0)  # then that from 1 to 2
     program = unpack_program(sealed(0, {"layout": "small"}, [0, 1, 8, 0], [27]))
     assert program == Program(Header(geometry="small"), (ops.Malloc(1, 8), ops.Trim()))
     assert unpack_program(pack_program(program)) == program
     assert "step 1: there is no operation 99" in refused(unpack_program, sealed(0, {}, [27], [99]))
+
+
+def test_what_has_no_block_is_written_as_version_1_and_read_under_either() -> None:
+    program = Program(Header(verdict="clean"), (ops.Trim(),))
+    raw = {"geometry": "linux-5.10", "verdict": "clean"}, [27]
+    assert pack_program(program) == sealed(1, *raw)
+    assert unpack_program(sealed(1, *raw)) == unpack_program(sealed(2, *raw)) == program
+
+
+def test_the_layout_of_a_block_is_for_ever() -> None:
+    lanes = ((ops.Trim(),), ())
+    schedule = (Switch(0, 0, 5, 1), Switch(0, 0, 300, 1, held=True), Switch(0, 1, 0, 1), Switch(1, 0, 0, 0))
+    raw = [127, [[[27]], []], [[0, 0, 5, 1, 300, -2], [0, 1, 0, 1], [1, 0, 0, 0]]]
+    assert pack_program(Program(Header(), (), Block(lanes, schedule))) == sealed(2, {"geometry": "linux-5.10"}, raw)
+
+
+def test_a_schedule_of_many_switches_at_one_operation_takes_several_runs() -> None:
+    """No list of a file has more entries than the pages of a migrate may have."""
+    schedule = tuple(Switch(0, 0, point, 1, point % 3 == 0) for point in range(limits.MAX_SWITCHES))
+    program = Program(Header(), (), Block(((ops.Trim(),), ()), schedule))
+    assert unpack_program(pack_program(program)) == program
+    assert parse_program(format_program(program)) == program
+
+
+def test_the_widest_block_is_no_longer_than_a_part_may_be() -> None:
+    page = ops.Component(limits.MAX_SLOT, limits.MAX_COMPONENT)
+    migrate = ops.Migrate((page,) * limits.MAX_BLOCK_PAGE_NAMES, ops.MigrateMode.SYNC_NO_COPY)
+    wide = ops.Malloc(limits.MAX_SLOT, limits.MAX_SIZE, ops.Gfp.KERNEL, limits.MAX_POOL)
+    each = limits.MAX_BLOCK_OPERATIONS // 4
+    lanes: tuple[tuple[ops.Operation, ...], ...] = ((migrate, *(wide,) * (each - 1)), *((wide,) * each,) * 3)
+    few = limits.MAX_SWITCHES // limits.MAX_BLOCK_OPERATIONS
+    schedule = tuple(
+        Switch(lane, operation, limits.MAX_POINT - few + number, (lane + 1) % 4, held=True)
+        for lane in range(4)
+        for operation in range(each)
+        for number in range(few)
+    )
+    program = Program(Header(), (), Block(lanes, schedule))
+    assert len(schedule) == limits.MAX_SWITCHES
+    assert unpack_program(pack_program(program)) == program
+    assert parse_program(format_program(program)) == program
+    assert MAX_OBJECT_BYTES - 8000 < len(pack_program(program)) < MAX_OBJECT_BYTES
 
 
 def test_the_migrations_reach_from_the_first_version_to_this_one() -> None:

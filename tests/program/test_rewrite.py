@@ -7,8 +7,10 @@ import pytest
 from zsfuzz.machine.geometry import GEOMETRIES
 from zsfuzz.policy.size_class import ZS_HANDLE_SIZE
 from zsfuzz.program import ops
+from zsfuzz.program.block import Block, Switch
 from zsfuzz.program.limits import MAX_OFFSET, MAX_SIZE
-from zsfuzz.program.rewrite import Space, renamed, rescaled, slots_of
+from zsfuzz.program.program import Header, Program
+from zsfuzz.program.rewrite import Space, renamed, renamed_program, rescaled, rescaled_program, slots_of
 
 EVERY_NAME = ops.Migrate((ops.Component(4, 1), ops.IsolatedPage(4), ops.Pfn(4)), ops.MigrateMode.SYNC)
 
@@ -77,6 +79,21 @@ def test_offsets_and_lengths_scale_with_the_page() -> None:
 def test_nothing_scales_beyond_what_a_file_may_hold() -> None:
     operations: list[ops.Operation] = [ops.Write(0, MAX_OFFSET, MAX_OFFSET, 7), ops.Malloc(0, MAX_SIZE)]
     assert [rescaled(operation, 1024, 4096) for operation in operations] == operations
+
+
+def test_a_program_is_renamed_and_rescaled_with_its_block() -> None:
+    schedule = (Switch(0, 0, 3, 1),)
+    block = Block(((ops.Free(4),), (EVERY_NAME, ops.Malloc(1, 808))), schedule)
+    program = Program(Header("small"), (ops.Malloc(4, 808),), block)
+    after = renamed_program(program, Space.HANDLE, {4: 9})
+    moved = renamed(EVERY_NAME, Space.HANDLE, {4: 9})
+    assert after.steps == (ops.Malloc(9, 808),)
+    assert after.block == Block(((ops.Free(9),), (moved, ops.Malloc(1, 808))), schedule)
+    scaled = rescaled_program(program, 1024, 4096)
+    assert scaled.header == program.header
+    assert scaled.steps == (ops.Malloc(4, 3256),)
+    assert scaled.block == Block(((ops.Free(4),), (EVERY_NAME, ops.Malloc(1, 3256))), schedule)
+    assert renamed_program(Program(Header(), (ops.Free(4),)), Space.HANDLE, {4: 9}).block is None
 
 
 def test_other_operations_and_the_same_pages_change_nothing() -> None:

@@ -12,8 +12,9 @@ from tests.program.refusal import WHERE, read_or_refused, refused, short
 from tests.program.strategies import EVERY_WORD, operations, programs, words_of
 from zsfuzz.errors import HarnessError
 from zsfuzz.program import limits, ops, text
+from zsfuzz.program.block import Block
 from zsfuzz.program.limits import Malformed
-from zsfuzz.program.program import FORMAT_VERSION, Header, Program
+from zsfuzz.program.program import FORMAT_VERSION, SWITCHES, Header, Program
 from zsfuzz.program.steps import SYNTAX, format_step, parse_step
 from zsfuzz.program.text import RawText, format_program, parse_program
 
@@ -41,7 +42,7 @@ compact
 
 
 def body(*lines: str) -> str:
-    return "\n".join(("zsfuzz 1", "---", *lines))
+    return "\n".join(("zsfuzz 2", "---", *lines))
 
 
 @given(programs())
@@ -143,11 +144,11 @@ def test_a_list_of_pages_may_be_empty() -> None:
     [
         ("", 1, "there is nothing in it"),
         ("\n# only words\n", 1, "there is nothing in it"),
-        ("syzkaller 1\n---\n", 1, "a program begins with 'zsfuzz 1'"),
-        ("zsfuzz\n---\n", 1, "a program begins with 'zsfuzz 1'"),
+        ("syzkaller 1\n---\n", 1, "a program begins with 'zsfuzz 2'"),
+        ("zsfuzz\n---\n", 1, "a program begins with 'zsfuzz 2'"),
         ("zsfuzz one\n---\n", 1, "a version must be a whole number"),
         ("zsfuzz 0\n---\n", 1, "there is no version 0"),
-        ("zsfuzz 2\n---\n", 1, "version 2 is newer than version 1, which this zsfuzz reads; update zsfuzz"),
+        ("zsfuzz 3\n---\n", 1, "version 3 is newer than version 2, which this zsfuzz reads; update zsfuzz"),
         ("zsfuzz 99999999999999999999\n---\n", 1, "update zsfuzz"),
         ("zsfuzz " + "9" * 5000, 1, "a version must be a whole number"),
         ("zsfuzz 1\ngeometry small\n", 2, "the header has no end"),
@@ -231,11 +232,13 @@ def test_a_bad_head_is_refused_with_its_line(written: str, line: int, reason: st
         ("fail free page 0", "the operation that fails must be one of malloc"),
         ("create_pool", "a pool is missing"),
         ("run_work now", "'now' is too much"),
-        ("parallel {", "'parallel' is kept for parallel blocks"),
-        ("lane {", "'lane' is kept for parallel blocks"),
+        ("lane {", "'lane' stands in a parallel block only, which begins with a line 'parallel {'"),
         ("{" * 9000, "is no operation"),
-        ("}", "'}' is kept for parallel blocks"),
-        ("schedule 0 1 1", "'schedule' is kept for parallel blocks"),
+        ("}", "'}' stands in a parallel block only"),
+        ("schedule 0.end>1", "'schedule' stands in a parallel block only"),
+        ("parallel", "a block begins with a line 'parallel {', not 'parallel'"),
+        ("parallel { }", "a block begins with a line 'parallel {', not 'parallel { }'"),
+        ("parallelize", "a block begins with a line 'parallel {', not 'parallelize'"),
         ("compact " + "x" * 20_000, "the line has 20008 characters; at most 16384 are allowed"),
         ("# " + "x" * 20_000, "the line has 20002 characters"),
         ("free h1\0", "the control character '\\x00' has no place"),
@@ -313,6 +316,21 @@ def test_a_text_longer_than_a_file_is_refused_before_it_is_split(monkeypatch: py
     assert "at most 10 are allowed" in refused(parse_program, SAMPLE)
 
 
+def test_a_program_is_written_under_the_first_version_that_has_all_it_needs() -> None:
+    """So what has no block is written as it was before there were blocks."""
+    for version in (1, 2):
+        assert format_program(parse_program(f"zsfuzz {version}\n---\ntrim\n")).startswith("zsfuzz 1\n")
+    assert format_program(Program(Header(), (), Block(((), ())))).startswith("zsfuzz 2\n")
+    assert format_program(Program(Header(switches=("store_buffers",)), ())).startswith("zsfuzz 2\n")
+    assert format_program(Program(Header(switches=SWITCHES[:-1]), ())).startswith("zsfuzz 1\n")
+
+
+@pytest.mark.parametrize("line", ["parallel {", "lane {", "}", "schedule 0 1 1 0", "{"])
+def test_the_words_of_blocks_are_refused_in_a_file_that_names_version_1(line: str) -> None:
+    message = refused(parse_program, f"zsfuzz 1\n---\ntrim\n\n{line}\ntrim\n", WHERE)
+    assert message == f"{WHERE}:5: parallel blocks came with version 2; write 'zsfuzz 2' in the first line"
+
+
 def test_an_older_version_is_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
     """A version 0 that there never was: `layout` for geometry, `alloc` for malloc."""
 
@@ -323,7 +341,7 @@ def test_an_older_version_is_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(text.TEXT_MIGRATIONS, 0, from_0)
     program = parse_program("zsfuzz 0\nlayout small\n---\nh1 = alloc 8\n")
     assert program == Program(Header(geometry="small"), (ops.Malloc(1, 8),))
-    assert format_program(program).startswith(f"zsfuzz {FORMAT_VERSION}\n")
+    assert format_program(program).startswith("zsfuzz 1\n")
     message = refused(parse_program, "zsfuzz 0\n---\n\nh1 = alloc 8\nfrob\n")
     assert message.startswith("<text>:5: 'frob' is no operation")
 
@@ -331,14 +349,14 @@ def test_an_older_version_is_migrated(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_migrations_follow_one_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Version 0 -> 1 -> 2: each function knows its own version and the next."""
 
-    def replaced(old: str, new: str) -> None:
+    def replaced(version: int, old: str, new: str) -> None:
         def migrate(raw: RawText) -> RawText:
             return RawText(raw.header, ((number, line.replace(old, new)) for number, line in raw.steps))
 
-        monkeypatch.setitem(text.TEXT_MIGRATIONS, len(text.TEXT_MIGRATIONS), migrate)
+        monkeypatch.setitem(text.TEXT_MIGRATIONS, version, migrate)
 
-    replaced("one", "two")
-    replaced("two", "trim")
+    replaced(0, "one", "two")
+    replaced(1, "two", "trim")
     monkeypatch.setattr(text, "FORMAT_VERSION", 2)
     assert parse_program("zsfuzz 0\n---\none\n").steps == (ops.Trim(),)
     assert parse_program("zsfuzz 1\n---\ntwo\n").steps == (ops.Trim(),)

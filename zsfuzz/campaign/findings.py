@@ -40,7 +40,7 @@ class KeptFinding:
         return self.finding.as_json() | {
             "program": str(self.path),
             "replay": replay_command(self.path),
-            "steps": len(self.program.steps),
+            "steps": self.program.operations_count,
             "hits": self.hits,
         }
 
@@ -64,9 +64,9 @@ class FindingsFolder:
         return tuple(self._kept.values())
 
     def shortest(self, signature: str) -> int | None:
-        """Return how many steps the kept program of a signature has, None for a new signature."""
+        """Return how many operations the kept program of a signature has, None for a new signature."""
         known = self._kept.get(signature)
-        return None if known is None else len(known.program.steps)
+        return None if known is None else known.program.operations_count
 
     def add(self, finding: Finding, program: Program) -> None:
         """Keep a confirmed finding; a signature that is known is counted, its shorter program is kept.
@@ -80,7 +80,7 @@ class FindingsFolder:
             known = self._kept[finding.signature] = KeptFinding(finding, labelled, path)
         else:
             known.hits += 1
-            if len(program.steps) >= len(known.program.steps):
+            if program.operations_count >= known.program.operations_count:
                 return
             known.finding, known.program = finding, labelled
         self._write(known)
@@ -132,7 +132,7 @@ class FindingsFolder:
             return False
         try:
             earlier = load_program(known.path)
-            if len(earlier.steps) >= len(known.program.steps) or not _run_alike(earlier, known.program):
+            if earlier.operations_count >= known.program.operations_count or not _run_alike(earlier, known.program):
                 return False
             result = self._runner.run(earlier, cadence=careful_cadence(earlier))
         except UsageError:

@@ -166,8 +166,10 @@ class Campaign:
 
     def _cut(self, program: Program, finding: Finding) -> tuple[Finding, Program]:
         """Return the program without the steps behind its finding, if that gives the same signature."""
-        shorter = replace(program, steps=program.steps[: finding.step + 1])
-        if len(shorter.steps) == len(program.steps):
+        if finding.step >= len(program.steps):
+            return finding, program
+        shorter = replace(program, steps=program.steps[: finding.step + 1], block=None)
+        if shorter == program:
             return finding, program
         result = self._runner.run(shorter, cadence=careful_cadence(shorter))
         if result.findings and result.findings[0].signature == finding.signature:

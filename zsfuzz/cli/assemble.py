@@ -40,7 +40,9 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     path = output_path(arguments.output)
     program = _standard_input() if arguments.text == "-" else load_program(Path(arguments.text))
     write_program(path, program)
-    output.line(f"{path}: {len(program.steps):,} steps")
+    block = program.block
+    lanes = "" if block is None else f", then {block.operations_count:,} operations in {len(block.lanes)} lanes"
+    output.line(f"{path}: {len(program.steps):,} steps{lanes}")
     return status.NOTHING_FOUND
 
 

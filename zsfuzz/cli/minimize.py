@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     out = output_path(arguments.output)
     check_folder(out.parent, "-o, folder")
     task = _task(Path(files[0]), out, options.choice_of(arguments))
-    before = len(task.best.steps)
+    before = task.best
     started = time.monotonic()
     try:
         with interrupting_on_signals():
@@ -126,20 +126,29 @@ def _minimize(task: _Task, output: Output, started: float) -> MinimizeResult:
         return minimize(task.best, task.interesting, progress=show)
 
 
-def minimize_json(signature: str, result: MinimizeResult, seconds: float, before: int, out: str) -> dict[str, Any]:
-    """Return the object that `minimize --json` prints."""
+def minimize_json(signature: str, result: MinimizeResult, seconds: float, before: Program, out: str) -> dict[str, Any]:
+    """Return the object that `minimize --json` prints. A program without a block has one lane."""
+    after = result.program
     return {
         "signature": signature,
         "executions": result.executions,
         "seconds": round(seconds, 3),
-        "operations": {"before": before, "after": len(result.program.steps)},
-        "lanes": {"before": 1, "after": 1},
-        "preemptions": {"before": 0, "after": 0},
+        "operations": {"before": before.operations_count, "after": after.operations_count},
+        "lanes": {"before": _lanes(before), "after": _lanes(after)},
+        "preemptions": {"before": _preemptions(before), "after": _preemptions(after)},
         "complete": result.complete,
         "interrupted": result.interrupted,
         "program": out,
         "replay": replay_command(out),
     }
+
+
+def _lanes(program: Program) -> int:
+    return 1 if program.block is None else len(program.block.lanes)
+
+
+def _preemptions(program: Program) -> int:
+    return 0 if program.block is None else len(program.block.schedule)
 
 
 def _lines(document: dict[str, Any], result: MinimizeResult) -> list[str]:

@@ -56,7 +56,10 @@ class CheckReport:
 
 @dataclass(frozen=True, slots=True)
 class StatsReport:
-    """What a folder holds. bytes: on disk. steps: of each program, ascending. The counts are by name."""
+    """What a folder holds. bytes: on disk. steps: of each program, operations of a block included, ascending.
+
+    The counts are by name.
+    """
 
     files: int
     bytes: int
@@ -172,8 +175,8 @@ def stats_of(store: CorpusStore) -> StatsReport:
             bad.append(BadFile(path, str(content)))
             continue
         size += store.size_bytes(path)
-        steps.append(len(content.steps))
-        operations.update([type(step).__name__ for step in content.steps])
+        steps.append(content.operations_count)
+        operations.update([type(step).__name__ for step in content.operations])
         geometries[content.header.geometry] += 1
         verdicts[content.header.verdict or "none"] += 1
     return StatsReport(

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from zsfuzz.engine.deck import Deck
@@ -81,7 +81,7 @@ class CoverageEngine:
         It is cut to settings.max_steps, put under settings.geometry, and loses what its file was kept for:
         targets, faults, verdict, a memory larger than the geometry's own.
         """
-        program = Program(_plain(program.header), program.steps[: self._settings.max_steps])
+        program = replace(program, header=_plain(program.header), steps=program.steps[: self._settings.max_steps])
         if self._settings.geometry is not None:
             program = with_geometry(program, self._settings.geometry)
         self._counts["seeds"] += 1
@@ -159,7 +159,7 @@ class CoverageEngine:
 
     def _perhaps_shorter(self, parent: _Entry, program: Program, result: RunResult) -> None:
         """Let a shorter mutant that reaches all its parent was kept for take the parent's place."""
-        shorter = len(program.steps) < len(parent.program.steps)
+        shorter = program.operations_count < parent.program.operations_count
         if shorter and set(result.features).issuperset(parent.features):
             parent.program = program
 

@@ -18,9 +18,10 @@ from zsfuzz.engine.rng import Dice, weighted
 from zsfuzz.engine.tweak import Bounds, tweaked
 from zsfuzz.engine.vocabulary import SLOTS
 from zsfuzz.machine.geometry import geometry
+from zsfuzz.program.block import Block
 from zsfuzz.program.ops import Operation
 from zsfuzz.program.program import Header, Program
-from zsfuzz.program.rewrite import Space, renamed, rescaled
+from zsfuzz.program.rewrite import Space, renamed, rescaled, rescaled_program
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class _Draft:
     header: Header
     steps: list[Operation]
     bounds: Bounds
+    block: Block | None
 
 
 class Mutator:
@@ -46,13 +48,13 @@ class Mutator:
         The mutant has at most max_steps steps and a header of the deck.
         """
         header = self._deck.fit(program.header)
-        draft = _Draft(header, list(program.steps), Bounds.of(header))
+        draft = _Draft(header, list(program.steps), Bounds.of(header), program.block)
         for _ in range(self._dice.few(5)):
             mutation = self._dice.pick(_MUTATIONS)
             if not draft.steps:
                 mutation = Mutator._insert
             mutation(self, draft, other)
-        return Program(draft.header, tuple(draft.steps[: self._max_steps]))
+        return Program(draft.header, tuple(draft.steps[: self._max_steps]), draft.block)
 
     def _insert(self, draft: _Draft, other: Program) -> None:
         steps = draft.steps
@@ -137,8 +139,8 @@ class Mutator:
 
     def _header(self, draft: _Draft, other: Program) -> None:
         dealt = self._deck.deal()
-        changed = with_geometry(Program(draft.header, tuple(draft.steps)), dealt.geometry)
-        draft.header, draft.steps = dealt, list(changed.steps)
+        changed = with_geometry(Program(draft.header, tuple(draft.steps), draft.block), dealt.geometry)
+        draft.header, draft.steps, draft.block = dealt, list(changed.steps), changed.block
         draft.bounds = Bounds.of(dealt)
 
 
@@ -167,5 +169,4 @@ def with_geometry(program: Program, name: str) -> Program:
         return program
     before = geometry(program.header.geometry).page_size
     after = geometry(name).page_size
-    steps = tuple([rescaled(step, before, after) for step in program.steps])
-    return Program(replace(program.header, geometry=name), steps)
+    return replace(rescaled_program(program, before, after), header=replace(program.header, geometry=name))

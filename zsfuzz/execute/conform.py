@@ -22,7 +22,7 @@ from zsfuzz.execute.runner import machine_config
 from zsfuzz.execute.side import Side
 from zsfuzz.machine.descriptor import PRIMITIVES, Descriptor
 from zsfuzz.oracle.finding import Finding
-from zsfuzz.program.program import Program
+from zsfuzz.program.program import FORMAT_VERSION, Program
 from zsfuzz.program.text import parse_program
 from zsfuzz.target.protocol import PROTOCOL_VERSION, Target
 
@@ -132,7 +132,7 @@ def _primitive_problem(target: type[Target]) -> str:
 
 def _program(text: str) -> Program:
     lines = [line.strip() for line in text.strip().splitlines()]
-    return parse_program("\n".join(["zsfuzz 1", "geometry linux-5.10", "---", *lines]) + "\n")
+    return parse_program("\n".join([f"zsfuzz {FORMAT_VERSION}", "geometry linux-5.10", "---", *lines]) + "\n")
 
 
 def _run(target: type[Target], text: str) -> Finding | None:

@@ -40,10 +40,7 @@ def machine_config(program: Program) -> MachineConfig:
     movable = header.movable_pages or shape.movable_pages
     section = shape.section_pages
     normal, movable = -(-normal // section) * section, -(-movable // section) * section
-    lanes = program.block.lanes if program.block is not None else ()
-    slots = (
-        max((step.slot for steps in (program.steps, *lanes) for step in steps if type(step) is Malloc), default=0) + 1
-    )
+    slots = max((step.slot for step in program.operations if type(step) is Malloc), default=0) + 1
     heap = _HEAP_BASE_BYTES + slots * _HEAP_BYTES_PER_SLOT + (normal + movable) * _HEAP_BYTES_PER_PAGE
     return MachineConfig(shape, normal, movable, 1 << (heap - 1).bit_length(), tuple(sorted(header.switches)))
 

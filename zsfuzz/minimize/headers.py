@@ -13,8 +13,7 @@ from dataclasses import replace
 from zsfuzz.machine.geometry import geometry
 from zsfuzz.minimize.order import SIMPLEST_HEADER
 from zsfuzz.minimize.search import Search
-from zsfuzz.program.program import Program
-from zsfuzz.program.rewrite import rescaled
+from zsfuzz.program.rewrite import rescaled_program
 
 
 def simplify_header(search: Search) -> None:
@@ -34,9 +33,9 @@ def _default_geometry(search: Search) -> None:
         return
     after = replace(header, geometry=wanted)
     before_size, after_size = geometry(header.geometry).page_size, geometry(wanted).page_size
-    scaled = tuple([rescaled(step, before_size, after_size) for step in search.best.steps])
-    if not search.attempt(Program(after, scaled)):
-        search.attempt(Program(after, search.best.steps))
+    scaled = rescaled_program(search.best, before_size, after_size)
+    if not search.attempt(replace(scaled, header=after)):
+        search.attempt(replace(search.best, header=after))
 
 
 def _default_memory(search: Search) -> None:

@@ -90,8 +90,8 @@ def minimize(
         program=search.best,
         executions=search.executions,
         repeats=search.repeats,
-        steps_before=len(program.steps),
-        steps_after=len(search.best.steps),
+        steps_before=program.operations_count,
+        steps_after=search.best.operations_count,
         interrupted=interrupted,
         exhausted=exhausted,
     )

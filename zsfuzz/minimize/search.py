@@ -10,7 +10,7 @@ Next:  the passes that propose: zsfuzz/minimize/steps.py, zsfuzz/minimize/argume
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zsfuzz.errors import HarnessError
 from zsfuzz.minimize.order import simpler
@@ -22,7 +22,7 @@ _MOST_REMEMBERED_STEPS = 4_000_000  # of rejected programs, some 32 MB of refere
 
 @dataclass(frozen=True, slots=True)
 class MinimizeProgress:
-    """Where a minimization is. executions: calls of the predicate. steps: of the best program so far."""
+    """Where a minimization is. executions: calls of the predicate. steps: operations of the best program."""
 
     phase: str
     executions: int
@@ -65,7 +65,7 @@ class Search:
     def report(self) -> None:
         """Tell the progress callback where the search is."""
         if self._progress is not None:
-            self._progress(MinimizeProgress(self.phase, self.executions, len(self.best.steps)))
+            self._progress(MinimizeProgress(self.phase, self.executions, self.best.operations_count))
 
     def attempt(self, candidate: Program) -> bool:
         """Make the candidate the best program if it is interesting; return whether it is.
@@ -88,8 +88,8 @@ class Search:
         return True
 
     def attempt_steps(self, steps: Sequence[Operation]) -> bool:
-        """attempt() of the best program's header with these steps."""
-        return self.attempt(Program(self.best.header, tuple(steps)))
+        """attempt() of the best program with these steps; header and block stay."""
+        return self.attempt(replace(self.best, steps=tuple(steps)))
 
     def attempt_step(self, index: int, operation: Operation) -> bool:
         """attempt() of the best program with one step replaced."""
@@ -99,11 +99,11 @@ class Search:
 
     def _remember(self, program: Program) -> None:
         self._rejected[program] = None
-        self._remembered_steps += len(program.steps)
+        self._remembered_steps += program.operations_count
         while self._remembered_steps > _MOST_REMEMBERED_STEPS:
             oldest = next(iter(self._rejected))
             del self._rejected[oldest]
-            self._remembered_steps -= len(oldest.steps)
+            self._remembered_steps -= oldest.operations_count
 
 
 def smallest(low: int, high: int, works: Callable[[int], bool]) -> int:

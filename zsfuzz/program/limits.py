@@ -11,17 +11,20 @@ Next:  the readers zsfuzz/program/text.py and zsfuzz/program/packed.py, which ch
     +-- steps <= 2**20
         +-- arguments: numbers with a highest value each, words of a closed list
         +-- page names <= 512 in one migrate, <= 2**19 in the file
+    +-- block: lanes 2..4, operations <= 64 in a lane, page names <= 512, switches <= 8192
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from enum import Enum
+from itertools import pairwise
 from typing import Any, Generic, TypeVar
 
 from zsfuzz.errors import UsageError
 from zsfuzz.program import ops
+from zsfuzz.program.block import MAX_LANES, MIN_LANES, Block, Place, Switch
 from zsfuzz.program.program import SWITCHES, Header, Program
 
 MAX_FILE_BYTES = 64 << 20  # every well-formed program fits, in both forms (a test adds it up)
@@ -41,6 +44,11 @@ MAX_ZONE_PAGES = 1 << 16  # frames; a real capture needs a third of it
 MAX_FAULTS = 64
 MAX_NAME_CHARS = 200
 MAX_VERDICT_CHARS = 1000
+MAX_LANE_OPERATIONS = 64
+MAX_BLOCK_OPERATIONS = 128  # how many histories they may have is what bounds the judgement of a block, not this
+MAX_BLOCK_PAGE_NAMES = 512  # a block is one part of a packed file, and fits
+MAX_SWITCHES = 8192
+MAX_POINT = (1 << 20) - 1
 _SHOWN_CHARS = 40
 
 Member = TypeVar("Member", bound=Enum)
@@ -140,6 +148,9 @@ PFN = Number("a pfn", MAX_PFN)
 ORDER = Number("an order", MAX_BYSTANDER_ORDER)
 ORDINAL = Number("an ordinal", MAX_ORDINAL)
 ZONE_PAGES = Number("the memory of a zone", MAX_ZONE_PAGES)
+LANE = Number("a lane", MAX_LANES - 1)
+LANE_OPERATION = Number("the operation of a switch", MAX_LANE_OPERATIONS)
+POINT = Number("a point", MAX_POINT)
 GFP = Choice("gfp", ops.Gfp)
 MAP_MODE = Choice("a map mode", ops.MapMode)
 MIGRATE_MODE = Choice("a migrate mode", ops.MigrateMode)
@@ -237,6 +248,77 @@ class StepChecker:
             raise Malformed(f"the program migrates more than {MAX_PAGE_NAMES} pages by name; split it")
 
 
+class BlockChecker:
+    """Counts and checks the parts of one block in the order in which they come: lanes, then switches."""
+
+    __slots__ = ("_counts", "_page_names", "_places", "_steps")
+
+    def __init__(self, steps: StepChecker) -> None:
+        """steps: the program's own checker, which counts the operations of the block as well."""
+        self._steps = steps
+        self._counts: list[int] = []
+        self._page_names = 0
+        self._places: set[Place] = set()
+
+    def lane(self) -> None:
+        """Begin one lane more. Errors: Malformed for one too many."""
+        if len(self._counts) == MAX_LANES:
+            raise Malformed(f"the block has more than {MAX_LANES} lanes; drop one")
+        self._counts.append(0)
+
+    def add(self, operation: ops.Operation) -> None:
+        """Check one operation more of the last lane. Errors: Malformed as of StepChecker, or for one too many."""
+        self._steps.add(operation)
+        self._counts[-1] += 1
+        if self._counts[-1] > MAX_LANE_OPERATIONS:
+            raise Malformed(f"the lane has more than {MAX_LANE_OPERATIONS} operations; drop some")
+        if sum(self._counts) > MAX_BLOCK_OPERATIONS:
+            raise Malformed(f"the block has more than {MAX_BLOCK_OPERATIONS} operations; drop some")
+        if isinstance(operation, ops.Migrate):
+            self._page_names += len(operation.pages)
+            if self._page_names > MAX_BLOCK_PAGE_NAMES:
+                raise Malformed(f"the block migrates more than {MAX_BLOCK_PAGE_NAMES} pages by name; drop some")
+
+    def switch(self, switch: Switch) -> None:
+        """Check one switch more. Errors: Malformed when it cannot be, or a second one is at its place."""
+        for kind, value in (
+            (LANE, switch.lane),
+            (LANE_OPERATION, switch.operation),
+            (POINT, switch.point),
+            (LANE, switch.to),
+        ):
+            reason = kind.refusal(value)
+            if reason is not None:
+                raise Malformed(reason)
+        if type(switch.held) is not bool:
+            raise Malformed(f"a switch is held or not, not {shown(switch.held)}")
+        self._check_place(switch)
+        if len(self._places) == MAX_SWITCHES:
+            raise Malformed(f"the schedule has more than {MAX_SWITCHES} switches; drop some")
+        self._places.add(switch.place)
+
+    def _check_place(self, switch: Switch) -> None:
+        lanes = len(self._counts)
+        for lane in (switch.lane, switch.to):
+            if lane >= lanes:
+                raise Malformed(f"a switch names lane {lane}, but the block has {lanes}, counted from 0")
+        if switch.lane == switch.to:
+            raise Malformed(f"lane {switch.lane} cannot switch to itself; drop the switch")
+        count = self._counts[switch.lane]
+        if switch.operation > count or (switch.operation == count and switch.point):
+            place = f"point {switch.point} of operation {switch.operation}"
+            raise Malformed(f"{place} lies behind the end of lane {switch.lane}, which has {count} operations")
+        if switch.place in self._places:
+            raise Malformed(f"two switches are at point {switch.point} of operation {switch.operation}; drop one")
+
+    def end(self, schedule: Iterable[Switch]) -> None:
+        """Check what is known only at the end. Errors: Malformed for too few lanes, or switches out of order."""
+        if len(self._counts) < MIN_LANES:
+            raise Malformed(f"a block has {MIN_LANES} to {MAX_LANES} lanes, not {len(self._counts)}")
+        if any(one > other for one, other in pairwise(schedule)):
+            raise Malformed("the schedule is not in the order of lane, operation and point; sort it")
+
+
 def _check_text(noun: str, value: object, longest: int, spaces: bool) -> None:
     """Refuse what a line of text could not carry: the two forms hold the same programs."""
     if type(value) is not str:
@@ -297,3 +379,24 @@ def check_program(program: Program, where: str = "<program>") -> None:
             checker.add(step)
         except Malformed as reason:
             raise UsageError(f"{where}: step {index}: {reason}") from None
+    if program.block is not None:
+        try:
+            _check_block(program.block, BlockChecker(checker))
+        except Malformed as reason:
+            raise UsageError(f"{where}: block: {reason}") from None
+
+
+def _check_block(block: object, checker: BlockChecker) -> None:
+    if type(block) is not Block or type(block.lanes) is not tuple or type(block.schedule) is not tuple:
+        raise Malformed("a block is a tuple of lanes and a tuple of switches")
+    for lane in block.lanes:
+        if type(lane) is not tuple:
+            raise Malformed(f"a lane is a tuple of operations, not {shown(lane)}")
+        checker.lane()
+        for operation in lane:
+            checker.add(operation)
+    for switch in block.schedule:
+        if type(switch) is not Switch:
+            raise Malformed(f"a schedule is a tuple of switches, with {shown(switch)} it is not")
+        checker.switch(switch)
+    checker.end(block.schedule)

@@ -3,10 +3,11 @@
 In:    a Program, or bytes from anywhere.
 Out:   pack_program() and unpack_program(), lossless both ways; the same program gives the same bytes.
 Never: files (zsfuzz/program/files.py); a list that is built before its size is known to be harmless.
-Next:  what each step holds in FIELDS of zsfuzz/program/limits.py; the layout in docs/program-format.md.
+Next:  a step in zsfuzz/program/packedstep.py, a block in zsfuzz/program/packedblock.py; the layout in
+       docs/program-format.md.
 
-    MAGIC | version | header | step | step | ... | seal
-    8 B     int       map      [opcode, argument, ...]   uint32, CRC-32 of everything before it
+    MAGIC | version | header | step | step | ... | perhaps a block | seal
+    8 B     int       map      [opcode, argument, ...]               uint32, CRC-32 of everything before it
 
 Magic, version and seal stay where they are in every version, so that an old reader refuses a new file for the
 right reason. Between them lie msgpack objects side by side, not one array of all: the reader takes them one
@@ -19,38 +20,32 @@ import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
-from enum import Enum
-from typing import Any, assert_never
+from typing import Any
 
 import msgpack  # type: ignore[import-untyped]
 
 from zsfuzz.errors import HarnessError, UsageError
-from zsfuzz.program import ops
+from zsfuzz.program.block import Block
 from zsfuzz.program.limits import (
-    FIELDS,
     MAX_FILE_BYTES,
     MAX_MIGRATE_PAGES,
     MAX_VERDICT_CHARS,
-    Choice,
-    Kind,
     Malformed,
-    Number,
-    OnePage,
-    PageList,
     StepChecker,
     check_header,
     check_program,
     shown,
 )
-from zsfuzz.program.program import FORMAT_VERSION, Header, Program
+from zsfuzz.program.ops import Operation
+from zsfuzz.program.packedblock import BLOCK_OPCODE, is_block, raw_block, unpack_block
+from zsfuzz.program.packedstep import raw_step, unpack_step
+from zsfuzz.program.program import FORMAT_VERSION, Header, Program, version_of
 from zsfuzz.program.text import newer_version
 
 MAGIC = b"\x89zsf\r\n\x1a\n"  # no text begins so, and whatever rewrites line ends breaks it
-BLOCK_OPCODE = 127  # kept for parallel blocks: [127, [lane, ...], schedule], a lane being a list of steps
-MAX_OBJECT_BYTES = 64 << 10  # 64 faults of 200 wide characters make a header of 58,000; a step has 7,000 at most
+MAX_OBJECT_BYTES = 64 << 10  # a header has 58,000 at most (64 faults of 200 wide characters), a block 59,000
 _SEAL_BYTES = 5
 _UINT32 = b"\xce"  # msgpack's mark of a uint32, big-endian
-_COMPONENT, _ISOLATED_PAGE, _PFN = range(3)
 _HEADER_NAMES = tuple(field.name for field in fields(Header))
 
 
@@ -62,8 +57,19 @@ class RawPacked:
     steps: Iterable[object]
 
 
-PACKED_MIGRATIONS: dict[int, Callable[[RawPacked], RawPacked]] = {}
-"""From each old version to the next one. Empty as long as there is one version only."""
+def _from_1(raw: RawPacked) -> RawPacked:
+    """Version 2 has blocks. Their number was refused before, and is where a file names version 1."""
+    return RawPacked(raw.header, map(_step_of_1, raw.steps))
+
+
+def _step_of_1(raw: object) -> object:
+    if is_block(raw):
+        raise Malformed(f"operation {BLOCK_OPCODE}, a parallel block, came with version 2; the file says version 1")
+    return raw
+
+
+PACKED_MIGRATIONS: dict[int, Callable[[RawPacked], RawPacked]] = {1: _from_1}
+"""From each old version to the next one. A migration keeps the steps in their order, one at a time."""
 
 
 def pack_program(program: Program) -> bytes:
@@ -76,8 +82,10 @@ def pack_program(program: Program) -> bytes:
     except UsageError as reason:
         raise HarnessError(f"cannot pack a malformed program: {reason}") from reason
     pack: Callable[[object], bytes] = msgpack.Packer().pack
-    parts = [MAGIC, pack(FORMAT_VERSION), pack(_raw_header(program.header))]
-    parts.extend(pack(_raw_step(step)) for step in program.steps)
+    parts = [MAGIC, pack(version_of(program)), pack(_raw_header(program.header))]
+    parts.extend(pack(raw_step(step)) for step in program.steps)
+    if program.block is not None:
+        parts.append(pack(raw_block(program.block)))
     body = b"".join(parts)
     return body + seal(body)
 
@@ -91,26 +99,6 @@ def _raw_header(header: Header) -> dict[str, object]:
     """Return what is set: None, 0 and () go without saying."""
     pairs = ((name, getattr(header, name)) for name in _HEADER_NAMES)
     return {name: value for name, value in pairs if value}
-
-
-def _raw_step(step: ops.Operation) -> list[object]:
-    opcode, names, converters = _PACKING[type(step)]
-    raw = [opcode, *(getattr(step, name) for name in names)]
-    for at, to_raw in converters:
-        raw[at] = to_raw(raw[at])
-    return raw
-
-
-def _raw_page(page: ops.PageName) -> tuple[int, ...]:
-    match page:
-        case ops.Component(slot, index):
-            return _COMPONENT, slot, index
-        case ops.IsolatedPage(page_slot):
-            return _ISOLATED_PAGE, page_slot
-        case ops.Pfn(pfn):
-            return _PFN, pfn
-        case _:
-            assert_never(page)
 
 
 def unpack_program(data: bytes, where: str = "<packed>") -> Program:
@@ -133,6 +121,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.place = ""
+        self._block: Block | None = None
 
     def program(self, data: bytes) -> Program:
         if len(data) > MAX_FILE_BYTES:
@@ -147,19 +136,28 @@ class _Reader:
         for old in range(version, FORMAT_VERSION):
             raw = PACKED_MIGRATIONS[old](raw)
         header = _header(raw.header)
-        return Program(header, tuple(self._steps(raw.steps)))
+        steps = tuple(self._steps(raw.steps))
+        return Program(header, steps, self._block)
 
-    def _steps(self, raw_steps: Iterable[object]) -> Iterator[ops.Operation]:
+    def _steps(self, raw_steps: Iterable[object]) -> Iterator[Operation]:
         checker = StepChecker()
-        self.place = "step 0"
-        for index, raw in enumerate(raw_steps):
-            try:
-                step = _step(raw)
+        count = 0
+        rest = iter(raw_steps)
+        try:
+            for raw in rest:
+                if is_block(raw):
+                    self._block = unpack_block(raw, checker)
+                    break
+                step = unpack_step(raw)
                 checker.add(step)
-            except Malformed:
-                self.place = f"step {index}"
-                raise
-            yield step
+                count += 1
+                yield step
+        except Malformed:
+            self.place = f"step {count}"
+            raise
+        self.place = "the end"
+        for _ in rest:
+            raise Malformed("something comes behind the block, which is the last thing that a program does")
 
 
 def _objects(body: memoryview) -> Iterator[object]:
@@ -217,7 +215,7 @@ def _version(version: object) -> int:
     if version > FORMAT_VERSION:
         raise Malformed(newer_version(version))
     if version != FORMAT_VERSION and version not in PACKED_MIGRATIONS:
-        raise Malformed(f"there is no version {version}; this zsfuzz writes version {FORMAT_VERSION}")
+        raise Malformed(f"there is no version {version}; this zsfuzz reads versions 1 to {FORMAT_VERSION}")
     return version
 
 
@@ -240,106 +238,3 @@ def _header(raw: dict[str, object]) -> Header:
     header = Header(**values)
     check_header(header)
     return header
-
-
-def _step(raw: object) -> ops.Operation:
-    """Return the step; StepChecker still has to see its numbers."""
-    if type(raw) is not list or not raw or type(raw[0]) is not int:
-        raise Malformed(f"a step is a list that begins with an operation's number, not {shown(raw)}")
-    opcode, *arguments = raw
-    if opcode == BLOCK_OPCODE:
-        raise Malformed(f"operation {opcode} is kept for parallel blocks, which this version does not have")
-    if not 0 <= opcode < len(_UNPACKING):
-        raise Malformed(f"there is no operation {opcode}; the last one is {len(_UNPACKING) - 1}")
-    operation, count, converters = _UNPACKING[opcode]
-    if len(arguments) != count:
-        raise Malformed(f"{operation.__name__} takes {count} arguments, not {len(arguments)}")
-    for at, from_raw in converters:
-        arguments[at] = from_raw(arguments[at])
-    return operation(*arguments)
-
-
-def _page(raw: object) -> ops.PageName:
-    if type(raw) is list and raw and type(raw[0]) is int:
-        tag, *arguments = raw
-        if tag == _COMPONENT and len(arguments) == 2:
-            return ops.Component(*arguments)
-        if tag == _ISOLATED_PAGE and len(arguments) == 1:
-            return ops.IsolatedPage(*arguments)
-        if tag == _PFN and len(arguments) == 1:
-            return ops.Pfn(*arguments)
-    raise Malformed(f"a page is a list of a tag 0..2 and its numbers, not {shown(raw)}")
-
-
-def _pages(raw: object) -> tuple[ops.PageName, ...]:
-    if type(raw) is not list:
-        raise Malformed(f"the pages of a migrate are a list, not {shown(raw)}")
-    return tuple(map(_page, raw))
-
-
-_Convert = Callable[[Any], Any]
-
-
-def _to_raw(kind: Kind) -> _Convert | None:
-    """Return how an argument of this kind is packed, None for as it is."""
-    match kind:
-        case Number():
-            return None
-        case Choice():
-            numbers: dict[object, int] = {member: number for number, member in enumerate(_members(kind))}
-            return numbers.__getitem__
-        case OnePage():
-            return _raw_page
-        case PageList():
-            return lambda pages: [*map(_raw_page, pages)]
-        case _:
-            assert_never(kind)
-
-
-def _from_raw(kind: Kind) -> _Convert | None:
-    """Return how an argument of this kind is unpacked, None for as it is: the checker sees it anyway."""
-    match kind:
-        case Number():
-            return None
-        case Choice():
-            return _member_of(kind)
-        case OnePage():
-            return _page
-        case PageList():
-            return _pages
-        case _:
-            assert_never(kind)
-
-
-def _members(choice: Choice[Any]) -> tuple[Enum, ...]:
-    """Return the members in the order of their definition, which numbers them: append only."""
-    enum: type[Enum] = choice.enum
-    return tuple(enum)
-
-
-def _member_of(choice: Choice[Any]) -> _Convert:
-    members = _members(choice)
-
-    def member(raw: object) -> object:
-        if type(raw) is int and 0 <= raw < len(members):
-            return members[raw]
-        raise Malformed(f"{choice.noun} must be a number from 0 to {len(members) - 1}, not {shown(raw)}")
-
-    return member
-
-
-def _converters(
-    operation: type[ops.Operation], convert: Callable[[Kind], _Convert | None], first: int
-) -> tuple[tuple[int, _Convert], ...]:
-    """Return (position, conversion) of the arguments that need one, positions counted from `first`."""
-    found = ((at, convert(kind)) for at, (_, kind) in enumerate(FIELDS[operation], first))
-    return tuple((at, conversion) for at, conversion in found if conversion is not None)
-
-
-_PACKING = {
-    operation: (opcode, tuple(name for name, _ in FIELDS[operation]), _converters(operation, _to_raw, 1))
-    for opcode, operation in enumerate(ops.OPERATIONS)
-}
-_UNPACKING: tuple[tuple[Callable[..., ops.Operation], int, tuple[tuple[int, _Convert], ...]], ...] = tuple(
-    (operation, len(FIELDS[operation]), _converters(operation, _from_raw, 0)) for operation in ops.OPERATIONS
-)

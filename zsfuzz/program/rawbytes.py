@@ -2,32 +2,44 @@
 
 In:    bytes of a fuzzer that knows nothing of programs.
 Out:   decode_raw(): a well-formed Program, for every input; the same bytes give the same program.
-Never: an error, a random choice, more than MAX_RAW_STEPS steps.
+Never: an error, a random choice, more than MAX_RAW_STEPS steps, or a block beyond MAX_RAW_OPERATIONS and
+       MAX_RAW_SWITCHES.
 Next:  engines that mutate operations do not need this: zsfuzz/engine/.
 
-    byte 0       header: which switches are on
+    byte 0       header: which switches are on, and whether there is a block at the end
     bytes 1..8   step 0      +-----------+------+-------------+-------------+--------+-------+
     bytes 9..16  step 1      | operation | slot | x, 16 bits  | y, 16 bits  | detail | which |
     ...                      +-----------+------+-------------+-------------+--------+-------+
                                   0         1         2 3           4 5         6        7
 
 Every step has the same 8 bytes, so one changed byte changes one step (and the unmap after it, if that is a
-map); fewer bytes at the end are filled up with zeros. Numbers are folded into the ranges where something
-happens: few slots, so that steps meet each other's objects, and pfns of the default memory with some beyond
-its end. The meaning of a byte may change from one release to the next: keep programs, not raw bytes.
+map); fewer bytes at the end are filled up with zeros. A block is read from the end of the input, as its steps are
+from the start, so that bytes put into the one leave the other as it was:
+
+    steps ... | operations of lanes, 8 bytes each | switches, 4 bytes each     | switches | operations | lanes
+                slot >> 5 says which lane           | lanes | operation | point, 16 bits |   the last three bytes
+
+Numbers are folded into the ranges where something happens: few slots, so that steps meet each other's objects,
+and pfns of the default memory with some beyond its end. The meaning of a byte may change from one release to the
+next: keep programs, not raw bytes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from zsfuzz.program import limits, ops
+from zsfuzz.program.block import MAX_LANES, MIN_LANES, Block, Switch, block_of
 from zsfuzz.program.limits import Choice, Member
 from zsfuzz.program.program import SWITCHES, Header, Program
 
 MAX_RAW_STEPS = 4096
+MAX_RAW_OPERATIONS = 24  # of a block
+MAX_RAW_SWITCHES = 63
 STEP_BYTES = 8
+SWITCH_BYTES = 4
+BLOCK_TAIL_BYTES = 3
 _HANDLES = 32
 _PAGE_SLOTS = 8
 _REF_SLOTS = 4
@@ -39,6 +51,7 @@ _COMPONENTS = 4  # the longest chain
 _MIGRATED = 4
 _ORDERS = 6
 _ORDINALS = 8
+_LOW_POINTS = 48  # most operations have fewer
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,29 +162,69 @@ def _fail_what(record: _Record) -> ops.FailWhat:
 def decode_raw(data: bytes) -> Program:
     """Return the program that `data` means.
 
-    data: any bytes of any length; what follows the first MAX_RAW_STEPS steps is not looked at.
+    data: any bytes of any length; of the steps, what follows the first MAX_RAW_STEPS is not looked at.
     Errors: none. The result is well-formed by construction; a test holds it against check_program().
     """
-    records = data[1 : 1 + MAX_RAW_STEPS * STEP_BYTES]
-    steps: list[ops.Operation] = []
-    mapped = 0
+    switches, has_block = _first_byte(data[:1])
+    body, block = data[1:], None
+    if has_block:
+        body, block = _split_block(body)
+    steps = tuple([step for _, step in _operations(body[: MAX_RAW_STEPS * STEP_BYTES], 1)])
+    return Program(Header(switches=switches), steps, block)
+
+
+def _first_byte(first: bytes) -> tuple[tuple[str, ...], bool]:
+    """Return the switches and whether there is a block: from 192 on, one bit each; from 128 on, a block alone."""
+    value = first[0] if first else 0
+    if value < 192:
+        return (), value >= 128
+    return tuple(name for bit, name in enumerate(SWITCHES) if value >> bit & 1), bool(value & 32)
+
+
+def _operations(records: bytes, lanes: int) -> Iterator[tuple[int, ops.Operation]]:
+    """Yield the lane and the operation of each record; an unmap is told of the map before it in its lane."""
+    mapped = [0] * lanes
     for at in range(0, len(records), STEP_BYTES):
-        record = _record(records[at : at + STEP_BYTES], mapped)
-        step = _BUILDER_OF_BYTE[record.operation](record)
-        if isinstance(step, ops.Map):
-            mapped = step.slot
-        steps.append(step)
-    return Program(_header(data[:1]), tuple(steps))
+        raw = records[at : at + STEP_BYTES].ljust(STEP_BYTES, b"\0")
+        lane = (raw[1] >> 5) % lanes  # the slots of records take no more than the lower bits
+        operation = _BUILDER_OF_BYTE[raw[0]](_record(raw, mapped[lane]))
+        if isinstance(operation, ops.Map):
+            mapped[lane] = operation.slot
+        yield lane, operation
 
 
-def _header(first: bytes) -> Header:
-    """Return the header of byte 0: no switch for values under 192, else one bit per switch."""
-    bits = first[0] if first and first[0] >= 192 else 0
-    return Header(switches=tuple(name for bit, name in enumerate(SWITCHES) if bits >> bit & 1))
+def _split_block(body: bytes) -> tuple[bytes, Block]:
+    """Return the bytes of the steps before a block, and the block that the end of `body` means."""
+    tail = body[-BLOCK_TAIL_BYTES:].rjust(BLOCK_TAIL_BYTES, b"\0")
+    body = body[:-BLOCK_TAIL_BYTES]
+    lanes = MIN_LANES + tail[2] % (MAX_LANES - MIN_LANES + 1)
+    body, switches = _split(body, tail[0] % (MAX_RAW_SWITCHES + 1) * SWITCH_BYTES)
+    body, records = _split(body, tail[1] % (MAX_RAW_OPERATIONS + 1) * STEP_BYTES)
+    filled: list[list[ops.Operation]] = [[] for _ in range(lanes)]
+    for lane, operation in _operations(records, lanes):
+        filled[lane].append(operation)
+    counts = [len(lane) for lane in filled]
+    starts = range(0, len(switches) - SWITCH_BYTES + 1, SWITCH_BYTES)
+    return body, block_of(filled, [_switch(switches[at : at + SWITCH_BYTES], counts) for at in starts])
+
+
+def _split(body: bytes, most: int) -> tuple[bytes, bytes]:
+    """Return what is before the last `most` bytes, and those."""
+    at = max(0, len(body) - most)
+    return body[:at], body[at:]
+
+
+def _switch(raw: bytes, counts: list[int]) -> Switch:
+    """Return the switch of 4 bytes. counts: operations of each lane. Low points three times out of four."""
+    lane = (raw[0] & 15) % len(counts)
+    to = (lane + 1 + (raw[0] >> 4 & 7) % (len(counts) - 1)) % len(counts)
+    operation = raw[1] % (counts[lane] + 1)
+    point = raw[2] % _LOW_POINTS if raw[3] < 192 else raw[2] | (raw[3] & 7) << 8
+    at_end = operation == counts[lane]
+    return Switch(lane, operation, 0 if at_end else point, to, raw[0] >= 128)
 
 
 def _record(raw: bytes, mapped: int) -> _Record:
-    raw = raw.ljust(STEP_BYTES, b"\0")
     return _Record(
         operation=raw[0],
         slot=raw[1],

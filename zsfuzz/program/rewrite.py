@@ -1,6 +1,6 @@
 """Rewrite: operations with other slots, or with sizes for another page size.
 
-In:    an operation or steps; what to put in place of what.
+In:    an operation or a program; what to put in place of what.
 Out:   new operations; the old ones are frozen values.
 Never: a choice what to rewrite: that is a mutation's (zsfuzz/engine/mutate.py) or a shrinking pass's
        (zsfuzz/minimize/slots.py).
@@ -9,12 +9,13 @@ Next:  which argument is a slot of which space: FIELDS in zsfuzz/program/limits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from enum import Enum
 from typing import Any
 
 from zsfuzz.policy.size_class import ZS_HANDLE_SIZE, size_class_table
+from zsfuzz.program.block import with_each
 from zsfuzz.program.limits import (
     BYSTANDER_SLOT,
     FIELDS,
@@ -29,6 +30,7 @@ from zsfuzz.program.limits import (
     Kind,
 )
 from zsfuzz.program.ops import Component, IsolatedPage, Malloc, Operation, PageName, Pfn, Read, Write
+from zsfuzz.program.program import Program
 
 
 class Space(Enum):
@@ -101,6 +103,17 @@ def _renamed_page(page: PageName, space: Space, names: Mapping[int, int]) -> Pag
             return page
 
 
+def renamed_program(program: Program, space: Space, names: Mapping[int, int]) -> Program:
+    """Return the program with the slots of one space renamed, in its steps and in its block."""
+    return with_each_operation(program, lambda operation: renamed(operation, space, names))
+
+
+def with_each_operation(program: Program, change: Callable[[Operation], Operation]) -> Program:
+    """Return the program with every operation changed; header and schedule stay."""
+    block = None if program.block is None else with_each(program.block, change)
+    return replace(program, steps=tuple([change(step) for step in program.steps]), block=block)
+
+
 def rescaled(operation: Operation, page_size_before: int, page_size_after: int) -> Operation:
     """Return an operation as it would be with other pages: scaled, a malloc in a class of the same shape.
 
@@ -122,3 +135,8 @@ def rescaled(operation: Operation, page_size_before: int, page_size_after: int) 
         return replace(operation, size=min(max(1, size - page_size_before + page_size_after), MAX_SIZE))
     slot_bytes = size_class.size_bytes * page_size_after // page_size_before
     return replace(operation, size=max(1, slot_bytes - ZS_HANDLE_SIZE))
+
+
+def rescaled_program(program: Program, page_size_before: int, page_size_after: int) -> Program:
+    """Return the program with every operation as it would be with other pages; the header stays."""
+    return with_each_operation(program, lambda step: rescaled(step, page_size_before, page_size_after))

@@ -35,7 +35,7 @@ from zsfuzz.program.limits import (
 
 _HEXADECIMAL = re.compile(r"0x[0-9a-f]{1,16}")
 _DIGITS = 20  # of the largest size_t
-_RESERVED = frozenset({"parallel", "lane", "schedule", "{", "}"})
+_OF_BLOCKS = frozenset({"lane", "schedule", "{", "}"})
 
 
 def format_step(step: ops.Operation) -> str:
@@ -341,9 +341,6 @@ def parse_step(line: str) -> ops.Operation:
 
 
 def _unknown(word: str) -> str:
-    if word in _RESERVED:
-        return (
-            f"{shown(word)} is kept for parallel blocks, which this version of the format does not have;"
-            " write the steps one after the other"
-        )
+    if word in _OF_BLOCKS:
+        return f"{shown(word)} stands in a parallel block only, which begins with a line 'parallel {{'"
     return f"{shown(word)} is no operation; the operations are {', '.join(SYNTAX)}"

@@ -6,13 +6,15 @@ Out:   format_program() and parse_program(); parse(format(p)) == p, and format(p
 Never: files (zsfuzz/program/files.py). Nothing here decides whether a step makes sense.
 Next:  how one step is written in zsfuzz/program/steps.py; the grammar in docs/program-format.md.
 
-    zsfuzz 1                            the version comes first
+    zsfuzz 2                            the version comes first; 1 where there is no block
     geometry linux-5.10                 header: key and value, one per line
     verdict clean
     ---
     h1 = malloc 3256                    steps, one per line
     p0 = isolate h1.2
     migrate p0 h1.0 sync
+    parallel {                          perhaps a block: zsfuzz/program/blocktext.py
+    ...
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from zsfuzz.errors import HarnessError, UsageError
+from zsfuzz.program.block import Block
+from zsfuzz.program.blocktext import BEGIN, BLOCK_WORDS, BlockReader, format_block
 from zsfuzz.program.limits import (
     MAX_FAULTS,
     MAX_FILE_BYTES,
@@ -32,7 +36,7 @@ from zsfuzz.program.limits import (
     shown,
 )
 from zsfuzz.program.ops import Operation
-from zsfuzz.program.program import FORMAT_VERSION, Header, Program
+from zsfuzz.program.program import FORMAT_VERSION, Header, Program, version_of
 from zsfuzz.program.steps import format_step, parse_number, parse_step
 
 MAX_LINES = 1 << 21  # twice the steps: as many comments as steps
@@ -55,8 +59,19 @@ class RawText:
     steps: Iterable[RawLine]
 
 
-TEXT_MIGRATIONS: dict[int, Callable[[RawText], RawText]] = {}
-"""From each old version to the next one. Empty as long as there is one version only."""
+def _from_1(raw: RawText) -> RawText:
+    """Version 2 has blocks. Their words were refused before, and are where a file names version 1."""
+    return RawText(raw.header, (_line_of_1(line) for line in raw.steps))
+
+
+def _line_of_1(line: RawLine) -> RawLine:
+    if line[1].split(None, 1)[0] in BLOCK_WORDS:
+        raise Malformed(f"parallel blocks came with version 2; write '{FIRST_WORD} 2' in the first line")
+    return line
+
+
+TEXT_MIGRATIONS: dict[int, Callable[[RawText], RawText]] = {1: _from_1}
+"""From each old version to the next one. A migration keeps the lines in their order, one at a time."""
 
 
 def format_program(program: Program) -> str:
@@ -68,8 +83,10 @@ def format_program(program: Program) -> str:
         check_program(program)
     except UsageError as reason:
         raise HarnessError(f"cannot write a malformed program: {reason}") from reason
-    lines = [f"{FIRST_WORD} {FORMAT_VERSION}", *_format_header(program.header), END_OF_HEADER]
+    lines = [f"{FIRST_WORD} {version_of(program)}", *_format_header(program.header), END_OF_HEADER]
     lines.extend(map(format_step, program.steps))
+    if program.block is not None:
+        lines.extend(format_block(program.block))
     return "\n".join(lines) + "\n"
 
 
@@ -108,6 +125,7 @@ class _Reader:
     def __init__(self, where: str) -> None:
         self.where = where
         self.line = 1
+        self._block: Block | None = None
 
     def program(self, text: str) -> Program:
         lines = self._significant_lines(_split(text, self))
@@ -115,7 +133,9 @@ class _Reader:
         raw = RawText(list(self._header_lines(lines)), lines)
         for old in range(version, FORMAT_VERSION):
             raw = TEXT_MIGRATIONS[old](raw)
-        return Program(self._header(raw.header), tuple(self._steps(raw.steps)))
+        header = self._header(raw.header)
+        steps = tuple(self._steps(raw.steps))
+        return Program(header, steps, self._block)
 
     def _significant_lines(self, lines: list[str]) -> Iterator[RawLine]:
         for number, line in enumerate(lines, 1):
@@ -124,6 +144,7 @@ class _Reader:
                 raise Malformed(f"the line has {len(line)} characters; at most {MAX_LINE_CHARS} are allowed")
             line = line.strip()
             if line and line[0] != "#":
+                self.line = number  # for what a migration says of it
                 yield number, line
 
     def _version(self, first: RawLine | None) -> int:
@@ -137,7 +158,7 @@ class _Reader:
         if version > FORMAT_VERSION:
             raise Malformed(newer_version(version))
         if version < FORMAT_VERSION and version not in TEXT_MIGRATIONS:
-            raise Malformed(f"there is no version {version}; this zsfuzz writes version {FORMAT_VERSION}")
+            raise Malformed(f"there is no version {version}; this zsfuzz reads versions 1 to {FORMAT_VERSION}")
         return version
 
     def _header_lines(self, lines: Iterator[RawLine]) -> Iterator[RawLine]:
@@ -163,10 +184,27 @@ class _Reader:
 
     def _steps(self, lines: Iterable[RawLine]) -> Iterator[Operation]:
         checker = StepChecker()
-        for self.line, line in lines:
-            step = parse_step(line.partition("#")[0] if "#" in line else line)
+        rest = iter(lines)
+        for self.line, line in rest:
+            if line.startswith(BEGIN):
+                self._read_block(_without_comment(line), rest, checker)
+                return
+            step = parse_step(_without_comment(line))
             checker.add(step)
             yield step
+
+    def _read_block(self, first: str, lines: Iterator[RawLine], checker: StepChecker) -> None:
+        """Take the block and whatever is behind it, which is refused."""
+        reader = BlockReader(first, checker)
+        for self.line, line in lines:
+            reader.line(_without_comment(line))
+        if reader.block is None:
+            raise Malformed("the block has no end here; put a line '}' behind each lane and one behind the schedule")
+        self._block = reader.block
+
+
+def _without_comment(line: str) -> str:
+    return line.partition("#")[0] if "#" in line else line
 
 
 def newer_version(version: int) -> str:

@@ -1,7 +1,8 @@
-"""A program as plain data, for scripts: every field of the header and of every step.
+"""A program as plain data, for scripts: every field of the header, of every step and of the block.
 
 In:    a Program.
-Out:   dictionaries, lists, strings and integers; field names are those of zsfuzz/program/ops.py.
+Out:   dictionaries, lists, strings and integers; field names are those of zsfuzz/program/ops.py and
+       zsfuzz/program/block.py; "block" is null where there is none.
 Never: a field left out: what differs in the program differs in the data.
 Next:  printed by zsfuzz/cli/show.py; what is read back are text and packed, zsfuzz/program/files.py.
 """
@@ -12,6 +13,8 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any
 
+from zsfuzz.program.block import Block
+from zsfuzz.program.ops import Operation
 from zsfuzz.program.program import FORMAT_VERSION, Program
 
 
@@ -20,7 +23,19 @@ def program_json(program: Program) -> dict[str, Any]:
     return {
         "format_version": FORMAT_VERSION,
         "header": _plain(program.header),
-        "steps": [{"operation": type(step).__name__} | _plain(step) for step in program.steps],
+        "steps": _operations(program.steps),
+        "block": None if program.block is None else _block(program.block),
+    }
+
+
+def _operations(operations: tuple[Operation, ...]) -> list[dict[str, Any]]:
+    return [{"operation": type(operation).__name__} | _plain(operation) for operation in operations]
+
+
+def _block(block: Block) -> dict[str, Any]:
+    return {
+        "lanes": [_operations(lane) for lane in block.lanes],
+        "schedule": [_plain(switch) for switch in block.schedule],
     }
 
 

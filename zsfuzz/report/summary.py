@@ -75,7 +75,7 @@ def _finding(kept: KeptFinding) -> Iterator[str]:
     yield ""
     yield f"  {kept.finding.id}  {kept.finding.target}: {kept.finding.message}"
     yield f"    signature  {kept.finding.signature}"
-    yield f"    hits       {kept.hits}; steps of the shortest program: {len(kept.program.steps)}"
+    yield f"    hits       {kept.hits}; steps of the shortest program: {kept.program.operations_count}"
     yield f"    replay     {described['replay']}"
 
 

@@ -15,8 +15,7 @@ from zsfuzz.engine.generate import StepWriter
 from zsfuzz.engine.lane_idioms import LANE_IDIOMS, Lane, settle
 from zsfuzz.engine.profile import draw_profile
 from zsfuzz.engine.rng import Dice
-from zsfuzz.machine.policies import PORTFOLIO
-from zsfuzz.program.block import MAX_LANES, Block, Chance, Switch, without_operation
+from zsfuzz.program.block import MAX_LANES, PORTFOLIO, Block, Chance, Switch, without_operation
 from zsfuzz.program.ops import Operation
 from zsfuzz.program.program import Header, Program
 

@@ -1,9 +1,9 @@
 """Policies: ways to decide which lane goes on, each a pure function of its seed and of what it was told.
 
 In:    a Random of the caller's; for some, how long the lanes are and which access each is about to make.
-Out:   Replay, RandomWalk, PCT, POS, UniformWalk, RoundRobin; Portfolio, which deals them in turn.
+Out:   Replay, RandomWalk, PCT, POS, UniformWalk, RoundRobin; make_policy() by the words of zsfuzz/program/block.py.
 Never: a clock, a global random; an opinion on what is right.
-Next:  who asks: zsfuzz/machine/lanes.py; exhaustive search instead of chance: zsfuzz/explore/search.py.
+Next:  who asks: zsfuzz/machine/lanes.py.
 
 Sources: PCT: Burckhardt, Kothari, Musuvathi, Nagarakatte, "A randomized scheduler with probabilistic guarantees of
 finding bugs", ASPLOS 2010. POS: Yuan, Yang, Gu, "Partial order aware concurrency sampling", CAV 2018. Uniform walk by
@@ -261,9 +261,6 @@ MAKERS: Final[Mapping[str, Callable[[Random, LaneLengths], RandomWalk | PCT | PO
     "round-robin": lambda rng, lengths: RoundRobin(rng.choice((1, 3, 10, 30, 100))),
 }
 """How each is made from a Random and an estimate of the points of each lane."""
-
-PORTFOLIO: Final = ("random", "pct2", "random", "pct3", "random", "round-robin", "pos", "random", "pct2", "uniform")
-"""What a campaign deals in turn: the cheap ones more often."""
 
 
 def make_policy(name: str, rng: Random, lengths: LaneLengths) -> RandomWalk | PCT | POS | UniformWalk | RoundRobin:

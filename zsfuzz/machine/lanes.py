@@ -395,8 +395,8 @@ class Lanes:
         lane = self.current
         while True:
             lane.queue, lane.woken = queue, False
-            self.barrier()
             self.point(points.WAIT, queue)
+            self.barrier()
             if condition():
                 break
             if not lane.woken:

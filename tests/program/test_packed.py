@@ -201,7 +201,7 @@ HOSTILE: list[tuple[bytes, str]] = [
     (BLOCK + b"\x91\x94\x00\xc3\x05\x01", "the operation of a switch must be a whole number from 0 to 64, not true"),
     (BLOCK + b"\x91\x94\x00\x00\xff\x01", "a point must be a whole number from 0 to 1048575, not -1"),
     (BLOCK + b"\x91\x94\x00\x00\x05\xc3", "where a switch goes must be a whole number, 8 * held + lane, not true"),
-    (BLOCK + b"\x91\x94\x00\x00\x05\xd3\x80" + b"\0" * 6 + b"\1", "holds back must be a whole number from 0 to 2"),
+    (BLOCK + b"\x91\x94\x00\x00\x05\xcf\x7f" + b"\0" * 6 + b"\1", "holds back must be a whole number from 0 to 2"),
     (BLOCK + b"\x91\x94\x00\x00\x05\x02", "a switch names lane 2, but the block has 2, counted from 0"),
     (BLOCK + b"\x91\x94\x02\x00\x05\x00", "a switch names lane 2, but the block has 2, counted from 0"),
     (BLOCK + b"\x91\x94\x00\x00\x05\x00", "lane 0 cannot switch to itself"),

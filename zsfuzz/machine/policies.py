@@ -18,6 +18,7 @@ from math import log
 from random import Random
 from typing import Final
 
+from zsfuzz.errors import UsageError
 from zsfuzz.machine import points
 from zsfuzz.machine.lanes import OPERATION_POINTS_MOST, Lane, Lanes
 
@@ -261,6 +262,12 @@ MAKERS: Final[Mapping[str, Callable[[Random, LaneLengths], RandomWalk | PCT | PO
     "round-robin": lambda rng, lengths: RoundRobin(rng.choice((1, 3, 10, 30, 100))),
 }
 """How each is made from a Random and an estimate of the points of each lane."""
+
+
+def check_policy(name: str) -> None:
+    """Errors: UsageError for a name, of a file perhaps, that no policy has."""
+    if name not in MAKERS:
+        raise UsageError(f"unknown policy {name!r}; use one of {', '.join(MAKERS)}")
 
 
 def make_policy(name: str, rng: Random, lengths: LaneLengths) -> RandomWalk | PCT | POS | UniformWalk | RoundRobin:

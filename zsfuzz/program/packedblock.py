@@ -99,7 +99,7 @@ def _switches(run: list[Any]) -> Iterator[Switch]:
     lane, operation, *pairs = run
     for at in range(0, len(pairs), 2):
         point, to = pairs[at : at + 2]
-        if type(to) is not int:
+        if type(to) is not int or to < 0:
             raise Malformed(f"where a switch goes must be a whole number, 8 * held + lane, not {shown(to)}")
         yield Switch(lane, operation, point, to & (1 << _LANE_BITS) - 1, to >> _LANE_BITS)
 

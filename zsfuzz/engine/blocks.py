@@ -111,7 +111,8 @@ def _mutated_schedule(dice: Dice, block: Block, lengths: tuple[int, ...]) -> Blo
             key = dice.pick(sorted(switches))
             gone = switches.pop(key)
             if dice.percent(70):
-                point = max(0, gone.point + dice.between(-8, 8))
+                shifted = max(0, gone.point + dice.between(-8, 8))
+                point = 0 if gone.operation == len(block.lanes[gone.lane]) else shifted
                 switches[key[0], key[1], point] = replace(gone, point=point)
             continue
         lane = dice.below(len(block.lanes))

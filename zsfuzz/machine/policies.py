@@ -1,7 +1,8 @@
 """Policies: ways to decide which lane goes on, each a pure function of its seed and of what it was told.
 
 In:    a Random of the caller's; for some, how long the lanes are and which access each is about to make.
-Out:   Replay, RandomWalk, PCT, POS, UniformWalk, StoreBuffers, RoundRobin; make_policy() by the words of zsfuzz/program/block.py.
+Out:   Replay, RandomWalk, PCT, POS, UniformWalk, StoreBuffers, RoundRobin; make_policy(), by a word of
+       zsfuzz/program/block.py.
 Never: a clock, a global random; an opinion on what is right.
 Next:  who asks: zsfuzz/machine/lanes.py.
 
@@ -18,6 +19,7 @@ from math import log
 from random import Random
 from typing import Final
 
+from zsfuzz.errors import UsageError
 from zsfuzz.machine import points
 from zsfuzz.machine.lanes import OPERATION_POINTS_MOST, Lane, Lanes, Policy
 
@@ -301,6 +303,12 @@ MAKERS: Final[Mapping[str, Callable[[Random, LaneLengths], Policy]]] = {
     "round-robin": lambda rng, lengths: RoundRobin(rng.choice((1, 3, 10, 30, 100))),
 }
 """How each is made from a Random and an estimate of the points of each lane."""
+
+
+def check_policy(name: str) -> None:
+    """Errors: UsageError for a name, of a file perhaps, that no policy has."""
+    if name not in MAKERS:
+        raise UsageError(f"unknown policy {name!r}; use one of {', '.join(MAKERS)}")
 
 
 def make_policy(name: str, rng: Random, lengths: LaneLengths) -> Policy:

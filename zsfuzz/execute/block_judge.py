@@ -65,9 +65,13 @@ class BlockResult:
     lengths: tuple[int, ...] = ()
     features: set[int] = field(default_factory=set)
 
+    own: tuple[Switch, ...] | None = None
+
     @property
     def schedule(self) -> tuple[Switch, ...]:
-        """Return the switches that the leading side made, as far as it came."""
+        """Return the block's own schedule, or the switches that the leading side made, as far as it came."""
+        if self.own is not None:
+            return self.own
         return tuple(
             sorted(
                 Switch(each.lane, each.operation, each.point, each.to, each.held)
@@ -105,11 +109,11 @@ class BlockJudge:
         """Do all of it. chance: makes the schedule; None for the block's own."""
         reference, candidate = self._sides
         saved = reference.save()
+        self.result.own = self._block.schedule if chance is None else None
         order = (1, 0) if chance is None or chance.leader else (0, 1)
         for number in order:
             first = number == order[0]
-            schedule = self._block.schedule if chance is None else self.result.schedule
-            policy = replay_of(schedule) if chance is None or not first else self._policy(chance)
+            policy = self._policy(chance) if chance is not None and first else replay_of(self.result.schedule)
             self._run_side(number, policy, observers[number], leads=first)
         runs = self.result.runs
         found = self._linearize(candidate, runs["candidate"])

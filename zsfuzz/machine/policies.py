@@ -24,8 +24,11 @@ from zsfuzz.machine import points
 from zsfuzz.machine.lanes import OPERATION_POINTS_MOST, Lane, Lanes, Policy
 
 NEVER: Final = OPERATION_POINTS_MOST
-HOLD_EVERY: Final = 24
-"""StoreBuffers: one in so many points behind a store holds it back."""
+HOLD_EVERY: Final = (16, 48, 160)
+"""StoreBuffers: one in so many points behind a plain store holds it back; drawn for each run."""
+
+HOLD_ATOMIC_EVERY: Final = 4
+"""The same behind a relaxed atomic: there are few, and others look at what they change."""
 
 HOLD_PERCENT: Final = 30
 """How often a switch holds stores back, where store buffers are on."""
@@ -242,6 +245,7 @@ class StoreBuffers:
     def __init__(self, rng: Random, every: int) -> None:
         self._rng = rng
         self._stay = 1 - 1 / max(2, every)
+        self._hold_every = rng.choice(HOLD_EVERY)
 
     def start(self, lanes: Lanes) -> None:
         """Nothing to prepare."""
@@ -251,12 +255,14 @@ class StoreBuffers:
         return 1
 
     def choose(self, lanes: Lanes, lane: Lane, able: Sequence[int]) -> tuple[int, int]:
-        """Hold stores back where there are some, one time in HOLD_EVERY; else walk on."""
+        """Hold stores back where there are some, now and then; else walk on."""
         rest = others(lane, able)
         if not rest:
             return lane.number, 0
-        if lane.log and self._rng.random() * HOLD_EVERY < 1:
-            return self._rng.choice(rest), 1 + self._rng.randrange(2)
+        if lane.log:
+            every = HOLD_ATOMIC_EVERY if any(each.add for each in lane.log) else self._hold_every
+            if self._rng.random() * every < 1:
+                return self._rng.choice(rest), 1 + self._rng.randrange(2)
         if self._rng.random() < self._stay:
             return lane.number, 0
         return self._rng.choice(rest), 0

@@ -102,7 +102,7 @@ def schedules(draw: st.DrawFn, lanes: tuple[tuple[ops.Operation, ...], ...]) -> 
         at_end = operation == len(lanes[lane])
         point = 0 if at_end else draw(st.integers(0, 40) | st.integers(0, (1 << 20) - 1))
         to = draw(st.sampled_from([other for other in range(len(lanes)) if other != lane]))
-        found[lane, operation, point] = Switch(lane, operation, point, to, draw(st.booleans()))
+        found[lane, operation, point] = Switch(lane, operation, point, to, draw(st.integers(0, 2)))
     return tuple(found[place] for place in sorted(found))
 
 
@@ -161,10 +161,10 @@ EVERY_WORD = Program(
         ((ops.Free(1), ops.Malloc(2, 64)), (), (ops.Migrate((ops.Component(1, 0),), ops.MigrateMode.SYNC),)),
         (
             Switch(0, 0, 17, 2),
-            Switch(0, 1, 0, 1, held=True),
+            Switch(0, 1, 0, 1, held=1),
             Switch(0, 1, 300, 2),
             Switch(0, 2, 0, 1),
-            Switch(1, 0, 0, 2, held=True),
+            Switch(1, 0, 0, 2, held=1),
             Switch(2, 0, 70_000, 0),
         ),
     ),

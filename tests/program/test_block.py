@@ -35,7 +35,7 @@ BLOCK = Block(
     ((free(0), free(1), free(2)), (free(10), free(11)), (free(20),)),
     (
         Switch(0, 0, 3, 1),
-        Switch(0, 1, 4, 2, held=True),
+        Switch(0, 1, 4, 2, held=1),
         Switch(0, 2, 5, 1),
         Switch(0, 3, 0, 1),
         Switch(1, 0, 6, 0),
@@ -86,7 +86,7 @@ def test_an_operation_that_is_put_in_leaves_every_switch_with_its_operation(at: 
     after = with_operation(BLOCK, 0, at, free(99))
     assert slots(after)[0] == [*range(at), 99, *range(at, 3)]
     assert of_points(after, 3) == [Switch(0, 0 + (at <= 0), 3, 1)]
-    assert of_points(after, 4) == [Switch(0, 1 + (at <= 1), 4, 2, held=True)]
+    assert of_points(after, 4) == [Switch(0, 1 + (at <= 1), 4, 2, held=1)]
     assert of_points(after, 5) == [Switch(0, 2 + (at <= 2), 5, 1)]
     assert Switch(0, 4, 0, 1) in after.schedule, "the lane's end"
     assert after.schedule[4:] == BLOCK.schedule[4:]
@@ -102,21 +102,21 @@ def test_an_operation_moves_to_another_lane_with_its_switches() -> None:
     """The switch from 0 to 2 goes with it to lane 2, where it gives way to 0: the two stay the two."""
     after = moved_operation(BLOCK, 0, 1, 2, 0)
     assert slots(after) == [[0, 2], [10, 11], [1, 20]]
-    assert of_points(after, 4) == [Switch(2, 0, 4, 0, held=True)]
+    assert of_points(after, 4) == [Switch(2, 0, 4, 0, held=1)]
     assert of_points(after, 5) == [Switch(0, 1, 5, 1)]
     assert Switch(2, 2, 0, 0) in after.schedule
     assert len(after.schedule) == len(BLOCK.schedule)
 
 
 def test_an_operation_moves_to_a_third_lane_and_gives_way_to_whom_it_did() -> None:
-    assert of_points(moved_operation(BLOCK, 0, 1, 1, 2), 4) == [Switch(1, 2, 4, 2, held=True)]
+    assert of_points(moved_operation(BLOCK, 0, 1, 1, 2), 4) == [Switch(1, 2, 4, 2, held=1)]
 
 
 def test_an_operation_moves_within_its_lane() -> None:
     after = moved_operation(BLOCK, 0, 0, 0, 2)
     assert slots(after) == [[1, 2, 0], [10, 11], [20]]
     assert of_points(after, 3, 4, 5) == [
-        Switch(0, 0, 4, 2, held=True),
+        Switch(0, 0, 4, 2, held=1),
         Switch(0, 1, 5, 1),
         Switch(0, 2, 3, 1),
     ]
@@ -126,7 +126,7 @@ def test_an_operation_moves_within_its_lane() -> None:
 def test_a_dropped_lane_takes_along_what_comes_from_it_and_what_goes_to_it() -> None:
     after = without_lane(BLOCK, 1)
     assert slots(after) == [[0, 1, 2], [20]]
-    assert after.schedule == (Switch(0, 1, 4, 1, held=True), Switch(1, 1, 0, 0))
+    assert after.schedule == (Switch(0, 1, 4, 1, held=1), Switch(1, 1, 0, 0))
 
 
 def test_the_lane_that_begins_may_be_dropped() -> None:
@@ -162,8 +162,8 @@ def test_a_lower_lane_is_joined_to_a_higher_one() -> None:
 
 def test_a_switch_is_put_in_at_its_place_or_replaces_what_is_there() -> None:
     assert with_switch(BLOCK, Switch(1, 0, 2, 2)).schedule[4] == Switch(1, 0, 2, 2)
-    replaced = with_switch(BLOCK, Switch(1, 0, 6, 2, held=True))
-    assert replaced.schedule == (*BLOCK.schedule[:4], Switch(1, 0, 6, 2, held=True), *BLOCK.schedule[5:])
+    replaced = with_switch(BLOCK, Switch(1, 0, 6, 2, held=1))
+    assert replaced.schedule == (*BLOCK.schedule[:4], Switch(1, 0, 6, 2, held=1), *BLOCK.schedule[5:])
 
 
 def test_a_switch_is_dropped() -> None:
@@ -178,8 +178,8 @@ def test_a_shifted_switch_finds_its_order_and_replaces_what_is_there() -> None:
 
 
 def test_of_switches_at_one_place_the_first_stays() -> None:
-    block = block_of([(), ()], [Switch(1, 0, 0, 0), Switch(0, 0, 0, 1, held=True), Switch(0, 0, 0, 1)])
-    assert block.schedule == (Switch(0, 0, 0, 1, held=True), Switch(1, 0, 0, 0))
+    block = block_of([(), ()], [Switch(1, 0, 0, 0), Switch(0, 0, 0, 1, held=1), Switch(0, 0, 0, 1)])
+    assert block.schedule == (Switch(0, 0, 0, 1, held=1), Switch(1, 0, 0, 0))
 
 
 def test_every_operation_changes_and_the_schedule_stays() -> None:

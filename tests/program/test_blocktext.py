@@ -33,7 +33,7 @@ parallel {
 
 BLOCK = Block(
     ((ops.Free(1), ops.RunWork()), (ops.Migrate((ops.Component(1, 0),), ops.MigrateMode.SYNC),)),
-    (Switch(0, 0, 17, 1), Switch(0, 1, 5, 1, held=True), Switch(1, 0, 3, 0), Switch(1, 1, 0, 0)),
+    (Switch(0, 0, 17, 1), Switch(0, 1, 5, 1, held=1), Switch(1, 0, 3, 0), Switch(1, 1, 0, 0)),
 )
 
 

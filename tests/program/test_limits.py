@@ -175,7 +175,7 @@ def test_a_block_at_its_limits_is_well_formed() -> None:
         (Block(LANES, []), "a block is a tuple of lanes and a tuple of switches"),  # type: ignore[arg-type]
         (LANES, "a block is a tuple of lanes and a tuple of switches"),
         (Block(LANES, ((0, 0, 0, 1),)), "a schedule is a tuple of switches"),  # type: ignore[arg-type]
-        (Block(LANES, (Switch(0, 0, 0, 1), Switch(0, 0, 0, 1, held=True))), "two switches are at point 0"),
+        (Block(LANES, (Switch(0, 0, 0, 1), Switch(0, 0, 0, 1, held=1))), "two switches are at point 0"),
         (Block(LANES, (Switch(1, 0, 0, 0), Switch(0, 0, 0, 1))), "not in the order of lane, operation and point"),
         (Block(LANES, (Switch(0, 0, 0, 0),)), "lane 0 cannot switch to itself"),
         (Block(LANES, (Switch(2, 0, 0, 0),)), "a switch names lane 2, but the block has 2"),
@@ -183,7 +183,7 @@ def test_a_block_at_its_limits_is_well_formed() -> None:
         (Block(LANES, (Switch(0, 2, 0, 1),)), "point 0 of operation 2 lies behind the end of lane 0"),
         (Block(LANES, (Switch(0, 1, 1, 1),)), "point 1 of operation 1 lies behind the end of lane 0"),
         (Block(LANES, (Switch(0, 0, limits.MAX_POINT + 1, 1),)), "a point must be a whole number from 0 to"),
-        (Block(LANES, (Switch(0, 0, 0, 1, 1),)), "a switch is held or not, not 1"),  # type: ignore[arg-type]
+        (Block(LANES, (Switch(0, 0, 0, 1, 1),)), "a switch is held or not, not 1"),
         (Block(LANES, tuple(Switch(0, 0, point, 1) for point in range(8193))), "more than 8192 switches"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -376,7 +376,7 @@ def test_what_has_no_block_is_written_as_version_1_and_read_under_either() -> No
 
 def test_the_layout_of_a_block_is_for_ever() -> None:
     lanes = ((ops.Trim(),), ())
-    schedule = (Switch(0, 0, 5, 1), Switch(0, 0, 300, 1, held=True), Switch(0, 1, 0, 1), Switch(1, 0, 0, 0))
+    schedule = (Switch(0, 0, 5, 1), Switch(0, 0, 300, 1, held=1), Switch(0, 1, 0, 1), Switch(1, 0, 0, 0))
     raw = [127, [[[27]], []], [[0, 0, 5, 1, 300, -2], [0, 1, 0, 1], [1, 0, 0, 0]]]
     assert pack_program(Program(Header(), (), Block(lanes, schedule))) == sealed(2, {"geometry": "linux-5.10"}, raw)
 
@@ -397,7 +397,7 @@ def test_the_widest_block_is_no_longer_than_a_part_may_be() -> None:
     lanes: tuple[tuple[ops.Operation, ...], ...] = ((migrate, *(wide,) * (each - 1)), *((wide,) * each,) * 3)
     few = limits.MAX_SWITCHES // limits.MAX_BLOCK_OPERATIONS
     schedule = tuple(
-        Switch(lane, operation, limits.MAX_POINT - few + number, (lane + 1) % 4, held=True)
+        Switch(lane, operation, limits.MAX_POINT - few + number, (lane + 1) % 4, held=1)
         for lane in range(4)
         for operation in range(each)
         for number in range(few)

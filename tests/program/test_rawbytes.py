@@ -138,7 +138,7 @@ def test_a_block_is_read_from_the_end() -> None:
         assert program.block == Block(
             ((ops.Free(1),), (ops.Free(2), ops.Free(4)), (ops.Free(3),)),
             (
-                Switch(0, 0, 3, 2, held=True),
+                Switch(0, 0, 3, 2, held=1),
                 Switch(1, 0, 4 | 7 << 8, 2),
                 Switch(1, 1, 5, 2),
                 Switch(2, 1, 0, 0),

@@ -15,6 +15,7 @@ from zsfuzz.campaign.settings import RunSettings
 from zsfuzz.corpus.store import CorpusStore
 from zsfuzz.engine.base import Engine
 from zsfuzz.engine.coverage_engine import CoverageEngine
+from zsfuzz.engine.parallel_engine import ParallelEngine
 from zsfuzz.engine.profile import GenerateSettings
 from zsfuzz.engine.random_engine import RandomEngine
 from zsfuzz.errors import UsageError
@@ -34,16 +35,28 @@ def open_engine(settings: RunSettings, note: Callable[[str], None]) -> Engine:
         raise UsageError(f"--engine {settings.engine} is not built yet; use one of {', '.join(ENGINES)}")
     if settings.engine not in ENGINES:
         raise UsageError(f"--engine {settings.engine} is unknown; use one of {', '.join(ENGINES)}")
+    inner, keep = _open_inner(settings, note)
+    if not settings.parallel_percent:
+        return inner
+    rng, generate = Random(settings.seed + 1), GenerateSettings(geometry=settings.geometry)
+    learns = settings.engine != "random"
+    return ParallelEngine(inner, rng, generate, settings.parallel_percent, learns=learns, keep=keep)
+
+
+def _open_inner(
+    settings: RunSettings, note: Callable[[str], None]
+) -> tuple[Engine, Callable[[Program], object] | None]:
+    """Return the engine of programs without blocks, and what keeps a program in the corpus folder."""
     rng = Random(settings.seed)
     generate = GenerateSettings(geometry=settings.geometry)
     if settings.engine == "random":
         if settings.corpus is not None:
             note(f"--corpus {settings.corpus} is left alone: the engine random takes and keeps no programs")
-        return RandomEngine(rng, generate)
+        return RandomEngine(rng, generate), None
     if settings.corpus is None:
-        return CoverageEngine(rng, generate)
+        return CoverageEngine(rng, generate), None
     store = CorpusStore(settings.corpus)
-    return CoverageEngine(rng, generate, _seeds(store, note), store.add)
+    return CoverageEngine(rng, generate, _seeds(store, note), store.add), store.add
 
 
 def _seeds(store: CorpusStore, note: Callable[[str], None]) -> list[Program]:

@@ -21,7 +21,7 @@ from zsfuzz.engine.base import Engine
 from zsfuzz.errors import HarnessError, UsageError
 from zsfuzz.execute.result import RunResult
 from zsfuzz.oracle.finding import Finding
-from zsfuzz.program.program import Program
+from zsfuzz.program.program import Program, with_schedule
 
 WATCH_SECONDS = 0.2
 """How long the loop runs between two looks at its progress."""
@@ -150,6 +150,7 @@ class Campaign:
             return f"no file ({error})"
 
     def _keep(self, program: Program, result: RunResult) -> None:
+        program = with_schedule(program, result.schedule)
         finding = self._again(program, result.findings[0])
         self._hits += 1
         known = self._folder.shortest(finding.signature)

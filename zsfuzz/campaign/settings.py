@@ -18,7 +18,8 @@ class RunSettings:
 
     seconds: wall-clock limit, None for none. runs: program limit, None for none. One of them is set, or the
     campaign ends by a signal only. corpus: folder of programs to start from and to add to, None for none.
-    geometry: of generated programs, None for a mix of all.
+    geometry: of generated programs, None for a mix of all. parallel_percent: how often a family of programs with a
+    parallel block comes instead of one without.
     """
 
     reference: str
@@ -32,3 +33,4 @@ class RunSettings:
     faults: tuple[str, ...] = ()
     geometry: str | None = None
     stop_on_first: bool = False
+    parallel_percent: int = 0

@@ -19,11 +19,13 @@ class Tally:
     """What the programs of an engine did. The runs that confirm a finding are not counted in here.
 
     programs: how many ran. operations: effective ones, counted once for both targets. no_ops: the others.
+    concurrent_cases: programs whose parallel block ran.
     """
 
     programs: int = 0
     operations: int = 0
     no_ops: int = 0
+    concurrent_cases: int = 0
     expected: Counter[str] = field(default_factory=Counter)
     checks: Counter[str] = field(default_factory=Counter)
     parted: Counter[str] = field(default_factory=Counter)
@@ -33,6 +35,7 @@ class Tally:
         self.programs += 1
         self.operations += result.operations
         self.no_ops += result.no_ops
+        self.concurrent_cases += result.schedule is not None
         self.expected.update(result.expected)
         self.checks.update(result.checks)
         if result.parted:

@@ -123,6 +123,14 @@ def seed(text: str) -> int:
     return value
 
 
+def percent(text: str) -> int:
+    """Return a whole number from 0 to 100. Errors: ArgumentTypeError."""
+    value = _whole(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError(f"{text} is no share; give a whole number from 0 to 100")
+    return value
+
+
 def seconds(text: str) -> float:
     """Return a number above 0. Errors: ArgumentTypeError."""
     try:

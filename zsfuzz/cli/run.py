@@ -29,6 +29,7 @@ from zsfuzz.report.progress import progress_view, run_done, run_line
 from zsfuzz.report.summary import run_json, run_lines
 
 DEFAULT_SECONDS = 60.0
+DEFAULT_PARALLEL = 8
 DEFAULT_FINDINGS = Path("zsfuzz-findings")
 
 _EXAMPLES = """\
@@ -71,6 +72,13 @@ def add(commands: options.Commands) -> None:
         help=f"where findings are kept ({DEFAULT_FINDINGS})",
     )
     group.add_argument("--geometry", metavar="NAME", help=f"of new programs: {', '.join(GEOMETRIES)} (a mix)")
+    group.add_argument(
+        "--parallel",
+        type=options.percent,
+        default=DEFAULT_PARALLEL,
+        metavar="PERCENT",
+        help=f"how often a family of programs with lanes comes instead of one without ({DEFAULT_PARALLEL})",
+    )
     group.add_argument("--stop-on-first", action="store_true", help="stop at the first finding")
     options.add_json_option(parser)
 
@@ -127,6 +135,7 @@ def settings_of(arguments: argparse.Namespace) -> RunSettings:
         faults=choice.faults,
         geometry=arguments.geometry,
         stop_on_first=arguments.stop_on_first,
+        parallel_percent=arguments.parallel,
     )
 
 

@@ -21,7 +21,7 @@ from zsfuzz.execute.checkpoint import Checkpoint, Counted, can_take, take
 from zsfuzz.execute.contract import PATTERN_BYTES, Contract, pattern
 from zsfuzz.execute.drain import drain
 from zsfuzz.execute.features import Features
-from zsfuzz.execute.names import FAIL_OPERATION, snake
+from zsfuzz.execute.names import FAIL_OPERATION, OPERATION_NAMES, snake
 from zsfuzz.execute.result import Observer, RunResult
 from zsfuzz.execute.side import Side
 from zsfuzz.machine.lanes import Observer as LaneObserver
@@ -86,7 +86,7 @@ class Execution:
         self.block: BlockJudge | None = None
         self._lane_observers: tuple[LaneObserver | None, LaneObserver | None] = (None, None)
         self._handlers: dict[type, Callable[[Any], object]] = {
-            operation: getattr(self, f"_{snake(operation.__name__)}") for operation in ops.OPERATIONS
+            operation: getattr(self, f"_{name}") for operation, name in OPERATION_NAMES
         }
 
     # -- checkpoints

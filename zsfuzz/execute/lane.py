@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 from zsfuzz.execute.block_plan import BlockPlan, Planned
 from zsfuzz.execute.contract import PATTERN_BYTES, Contract, pattern
-from zsfuzz.execute.names import FAIL_OPERATION, snake
+from zsfuzz.execute.names import FAIL_OPERATION, OPERATION_NAMES
 from zsfuzz.execute.side import GFP, MAP_MODE, Side
 from zsfuzz.machine.core import bystander
 from zsfuzz.oracle.linearize import Call
@@ -104,7 +104,7 @@ class LaneRun:
         self._ended = ended
         self._armed: dict[tuple[str, str], int] = {}
         self._handlers: dict[type, Callable[[Any, Planned], object]] = {
-            operation: getattr(self, f"_{snake(operation.__name__)}") for operation in ops.OPERATIONS
+            operation: getattr(self, f"_{name}") for operation, name in OPERATION_NAMES
         }
 
     @property

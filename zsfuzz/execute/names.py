@@ -1,7 +1,7 @@
 """Names: operations as words, and the word by which failures are armed for them.
 
 In:    classes of zsfuzz/program/ops.py.
-Out:   snake(), FAIL_OPERATION.
+Out:   snake(), FAIL_OPERATION, OPERATION_NAMES.
 Never: behaviour.
 Next:  who uses them: zsfuzz/execute/execution.py, zsfuzz/execute/lane.py.
 """
@@ -27,3 +27,7 @@ FAIL_OPERATION: Final[dict[type, str]] = {
 def snake(name: str) -> str:
     """Return a class name as a word: CompactZone -> compact_zone."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).lstrip("_")
+
+
+OPERATION_NAMES: Final[tuple[tuple[type, str], ...]] = tuple((each, snake(each.__name__)) for each in ops.OPERATIONS)
+"""Every class of operation with its word."""

@@ -356,7 +356,8 @@ class Side:
         if self.d.compound_head(page) != head:
             self.d.put_page(head)
             return 0
-        self.references[ref_slot] = (page, head, bool(self.target.page_owner(page)))
+        # Beside other lanes an oracle may not look: what it looks at may be freed between two points.
+        self.references[ref_slot] = (page, head, self.core.alone and bool(self.target.page_owner(page)))
         return 1
 
     def speculative_put(self, ref_slot: int) -> Outcome:

@@ -24,6 +24,9 @@ from zsfuzz.program.ops import Operation
 MIN_LANES = 2
 MAX_LANES = 4
 
+HOLDS = ("nothing", "everything", "all but the newest")
+"""What a switch may hold back, by the number in Switch.held."""
+
 BLOCK_SWITCHES = ("store_buffers",)
 """Core switches that mean something in a block only."""
 
@@ -46,6 +49,11 @@ class Switch:
     to: int
     held: int = 0
 
+    @property
+    def place(self) -> Place:
+        """Return where it is: no two switches of a schedule are at one place."""
+        return self.lane, self.operation, self.point
+
 
 @dataclass(frozen=True, slots=True)
 class Chance:
@@ -58,11 +66,6 @@ class Chance:
     seed: int
     lengths: tuple[int, ...] = ()
     leader: int = 1
-
-    @property
-    def place(self) -> Place:
-        """Return where it is: no two switches of a schedule are at one place."""
-        return self.lane, self.operation, self.point
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ Next:  the document around it in zsfuzz/program/text.py; the same for people in 
       lane {
         migrate h1.0 sync
       }
-      schedule 0.0+17>1 0.end>1 1.0+3~>0        LANE.OPERATION+POINT>TO, ~> where stores are held back
+      schedule 0.0+17>1 0.end>1 1.0+3~>0        LANE.OPERATION+POINT>TO, ~> holds all stores back, ^> all but the newest
     }
 """
 
@@ -31,8 +31,9 @@ BLOCK_WORDS = frozenset({BEGIN, "lane", "schedule", "{", "}"})
 SCHEDULE_CHARS = 110
 """Of a line of the schedule; a longer schedule takes several lines."""
 
-_USAGE = "write: schedule LANE.OPERATION+POINT>TO or LANE.end>TO, with ~> for held stores"
-_SWITCH = re.compile(r"(\w+)\.(?:(end)|(\w+)\+(\w+))(~?)>(\w+)")
+_USAGE = "write: schedule LANE.OPERATION+POINT>TO or LANE.end>TO, with ~> or ^> for held stores"
+_SWITCH = re.compile(r"(\w+)\.(?:(end)|(\w+)\+(\w+))([~^]?)>(\w+)")
+_HELD = ("", "~", "^")
 
 
 def format_block(block: Block) -> Iterator[str]:
@@ -62,7 +63,7 @@ def _format_schedule(block: Block) -> Iterator[str]:
 def format_switch(switch: Switch, operations_count: int) -> str:
     """Return 0.2+17>1, or 0.end>1. operations_count: of the lane that gives way."""
     place = "end" if switch.operation == operations_count else f"{switch.operation}+{switch.point}"
-    return f"{switch.lane}.{place}{'~' if switch.held else ''}>{switch.to}"
+    return f"{switch.lane}.{place}{_HELD[switch.held]}>{switch.to}"
 
 
 class BlockReader:
@@ -136,4 +137,4 @@ class BlockReader:
             at = len(self._lanes[number]) if number < len(self._lanes) else 0, 0
         else:
             at = parse_number(operation, "the operation of a switch"), parse_number(point, "a point")
-        return Switch(number, *at, parse_number(to, "a lane"), bool(held))
+        return Switch(number, *at, parse_number(to, "a lane"), _HELD.index(held))

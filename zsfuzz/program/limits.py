@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 from zsfuzz.errors import UsageError
 from zsfuzz.program import ops
-from zsfuzz.program.block import MAX_LANES, MIN_LANES, Block, Place, Switch
+from zsfuzz.program.block import HOLDS, MAX_LANES, MIN_LANES, Block, Place, Switch
 from zsfuzz.program.program import SWITCHES, Header, Program
 
 MAX_FILE_BYTES = 64 << 20  # every well-formed program fits, in both forms (a test adds it up)
@@ -290,8 +290,8 @@ class BlockChecker:
             reason = kind.refusal(value)
             if reason is not None:
                 raise Malformed(reason)
-        if type(switch.held) is not bool:
-            raise Malformed(f"a switch is held or not, not {shown(switch.held)}")
+        if type(switch.held) is not int or not 0 <= switch.held < len(HOLDS):
+            raise Malformed(f"a switch holds {', '.join(HOLDS)} (0, 1, 2), not {shown(switch.held)}")
         self._check_place(switch)
         if len(self._places) == MAX_SWITCHES:
             raise Malformed(f"the schedule has more than {MAX_SWITCHES} switches; drop some")

@@ -9,8 +9,8 @@ Next:  a step in zsfuzz/program/packedstep.py; the layout in docs/program-format
     run = [lane, operation, point, to, point, to, ...]
 
 A run holds switches of one operation, in the order of their points: most schedules have many in few operations.
-What is held has ~to for its lane, which is below 0. Runs are short, as any list of a file is: msgpack makes room
-for what a list declares before it has read it.
+`to` has what is held back above its lowest 3 bits: 8 * held + lane. Runs are short, as any list of a file is: msgpack
+makes room for what a list declares before it has read it.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from zsfuzz.program.ops import Operation
 from zsfuzz.program.packedstep import raw_step, unpack_step
 
 BLOCK_OPCODE = 127
+_LANE_BITS = 3
 _RUN_SWITCHES = (MAX_MIGRATE_PAGES - 2) // 2  # the longest list that a file may have is that of a migrate's pages
 
 
@@ -41,7 +42,7 @@ def raw_block(block: Block) -> list[object]:
 
 def _raw_runs(schedule: Iterable[Switch]) -> Iterator[list[int]]:
     for (lane, operation), switches in groupby(schedule, lambda switch: switch.place[:2]):
-        pairs = [(switch.point, ~switch.to if switch.held else switch.to) for switch in switches]
+        pairs = [(switch.point, switch.held << _LANE_BITS | switch.to) for switch in switches]
         for start in range(0, len(pairs), _RUN_SWITCHES):
             run = [lane, operation]
             for pair in pairs[start : start + _RUN_SWITCHES]:
@@ -84,9 +85,9 @@ def _switches(run: list[Any]) -> Iterator[Switch]:
     lane, operation, *pairs = run
     for at in range(0, len(pairs), 2):
         point, to = pairs[at : at + 2]
-        if type(to) is not int:
-            raise Malformed(f"a lane must be a whole number, or ~ of one where stores are held, not {shown(to)}")
-        yield Switch(lane, operation, point, ~to if to < 0 else to, to < 0)
+        if type(to) is not int or to < 0:
+            raise Malformed(f"where a switch goes must be a whole number, 8 * held + lane, not {shown(to)}")
+        yield Switch(lane, operation, point, to & (1 << _LANE_BITS) - 1, to >> _LANE_BITS)
 
 
 def _list(raw: object, noun: str) -> list[Any]:

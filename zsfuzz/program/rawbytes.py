@@ -221,7 +221,7 @@ def _switch(raw: bytes, counts: list[int]) -> Switch:
     operation = raw[1] % (counts[lane] + 1)
     point = raw[2] % _LOW_POINTS if raw[3] < 192 else raw[2] | (raw[3] & 7) << 8
     at_end = operation == counts[lane]
-    return Switch(lane, operation, 0 if at_end else point, to, raw[0] >= 128)
+    return Switch(lane, operation, 0 if at_end else point, to, max(0, (raw[0] >> 6) - 1))
 
 
 def _record(raw: bytes, mapped: int) -> _Record:

@@ -211,6 +211,20 @@ class Execution:
         self.block = BlockJudge(self.judge, self.sides, self.contract, block, self._page)
         self.block.run(block.chance, self._lane_observers)
 
+    def run_to_block(self, block: Block) -> BlockJudge | None:
+        """Do all steps, and be where a block begins. Returns its judge; None where the designs have parted.
+
+        Errors: as perform(). For callers that run the block's lanes themselves.
+        """
+        self._run_steps()
+        self._step = len(self.program.steps)
+        if not self.judge.parted:
+            self._settle()
+        if self.judge.parted:
+            return None
+        self.block = BlockJudge(self.judge, self.sides, self.contract, block, self._page)
+        return self.block
+
     def _settle(self) -> None:
         """Nothing is mapped, referenced or armed when a block begins, and both sides are in one state."""
         if self.contract.mapped is not None:

@@ -151,6 +151,7 @@ class Search:
         self.complete = False
         self._recorder = system.recorder
         self._stops: list[int] = []  # nodes of the path at which the next execution has to be asked, last one first
+        self._used = 0  # preemptions of this execution so far, once the path is behind it
         self._waiting: dict[int, int] = {}  # lane that gave way -> at which node
         self._beginning = (0, 0, False)
 
@@ -223,9 +224,13 @@ class Search:
         """Nothing to prepare."""
 
     def ahead(self, lanes: Lanes, lane: Lane) -> int:
-        """As far as the path is known, to the next node where something is decided; from there on every point."""
+        """As far as the path is known, to the next node where something is decided; from there on every point.
+
+        Where no preemption is left nothing is decided inside of an operation: its steps are one.
+        """
         if not self._stops:
-            return 1
+            spent = self._reduces and self._used >= self.bound and lane.point >= 0
+            return OPERATION_POINTS_MOST if spent else 1
         node = self.path[self._stops[-1]]
         if node.sort in (POINT, START):
             return node.at - _passed(lane)
@@ -298,6 +303,7 @@ class Search:
         """The branch of a node is taken: its step begins."""
         node = self.path[index]
         chosen = lanes.lanes[node.chosen[0]]
+        self._used = node.used + node.costs
         self._waiting.pop(chosen.number, None)
         if chosen.number != node.current:
             self._waiting[node.current] = index

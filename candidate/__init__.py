@@ -9,10 +9,13 @@ Next:  the decisions, hazard by hazard, in candidate/DESIGN.md; the allocator in
 from __future__ import annotations
 
 from candidate.allocator import Candidate
-from candidate.faults import FAULTS
+from candidate.faults import FAULTS as SEQUENTIAL_FAULTS
+from candidate.lane_faults import LANE_FAULTS
 from candidate.literal import Literal
 from zsfuzz.target.protocol import Target
 
 TARGETS: dict[str, type[Target]] = {Candidate.name: Candidate, Literal.name: Literal}
+
+FAULTS = (*SEQUENTIAL_FAULTS, *LANE_FAULTS)
 
 __all__ = ["FAULTS", "TARGETS", "Candidate", "Literal"]

@@ -256,12 +256,11 @@ class AttachOneByOne(Candidate):
 
 
 class PublishHalfBuilt(Candidate):
-    """H19: the pages name the zspage before it has its owner's reference."""
+    """H19: the pages name the zspage, and it can be referenced, before its flags word is complete."""
 
-    def publish_zspage(self, zspage: int) -> None:
-        for page in self.zspage_pages(zspage):
-            self.attach_page(zspage, page)
-        self.k.store32(zspage + self.REFCOUNT, OWNER_REFERENCES)
+    def set_zspage_zone(self, zspage: int) -> None:
+        self.publish_zspage(zspage)
+        super().set_zspage_zone(zspage)
 
 
 class ResetAll(Candidate):

@@ -8,10 +8,13 @@ Next:  reference/zsmalloc.py.
 
 from __future__ import annotations
 
-from reference.faults import FAULTS
+from reference.faults import FAULTS as SEQUENTIAL_FAULTS
+from reference.lane_faults import LANE_FAULTS
 from reference.zsmalloc import Zsmalloc
 from zsfuzz.target.protocol import Target
 
 TARGETS: dict[str, type[Target]] = {Zsmalloc.name: Zsmalloc}
+
+FAULTS = (*SEQUENTIAL_FAULTS, *LANE_FAULTS)
 
 __all__ = ["FAULTS", "TARGETS", "Zsmalloc"]

@@ -183,7 +183,10 @@ def test_a_block_at_its_limits_is_well_formed() -> None:
         (Block(LANES, (Switch(0, 2, 0, 1),)), "point 0 of operation 2 lies behind the end of lane 0"),
         (Block(LANES, (Switch(0, 1, 1, 1),)), "point 1 of operation 1 lies behind the end of lane 0"),
         (Block(LANES, (Switch(0, 0, limits.MAX_POINT + 1, 1),)), "a point must be a whole number from 0 to"),
-        (Block(LANES, (Switch(0, 0, 0, 1, 1),)), "a switch is held or not, not 1"),
+        (
+            Block(LANES, (Switch(0, 0, 0, 1, 3),)),
+            "a switch holds nothing, everything, all but the newest (0, 1, 2), not 3",
+        ),
         (Block(LANES, tuple(Switch(0, 0, point, 1) for point in range(8193))), "more than 8192 switches"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -198,15 +198,19 @@ HOSTILE: list[tuple[bytes, str]] = [
     (BLOCK + b"\x91\x94\xff\x00\x05\x01", "a lane must be a whole number from 0 to 3, not -1"),
     (BLOCK + b"\x91\x94\x00\xc3\x05\x01", "the operation of a switch must be a whole number from 0 to 64, not true"),
     (BLOCK + b"\x91\x94\x00\x00\xff\x01", "a point must be a whole number from 0 to 1048575, not -1"),
-    (BLOCK + b"\x91\x94\x00\x00\x05\xc3", "a lane must be a whole number, or ~ of one where stores are held, not true"),
-    (BLOCK + b"\x91\x94\x00\x00\x05\xd3\x80" + b"\0" * 7, "a lane must be a whole number from 0 to 3"),
+    (BLOCK + b"\x91\x94\x00\x00\x05\xc3", "where a switch goes must be a whole number, 8 * held + lane, not true"),
+    (
+        BLOCK + b"\x91\x94\x00\x00\x05\xd3\x80" + b"\0" * 7,
+        "where a switch goes must be a whole number, 8 * held + lane, not -9",
+    ),
+    (BLOCK + b"\x91\x94\x00\x00\x05\x19", "a switch holds nothing, everything, all but the newest (0, 1, 2), not 3"),
     (BLOCK + b"\x91\x94\x00\x00\x05\x02", "a switch names lane 2, but the block has 2, counted from 0"),
     (BLOCK + b"\x91\x94\x02\x00\x05\x00", "a switch names lane 2, but the block has 2, counted from 0"),
     (BLOCK + b"\x91\x94\x00\x00\x05\x00", "lane 0 cannot switch to itself"),
-    (BLOCK + b"\x91\x94\x00\x00\x05\xff", "lane 0 cannot switch to itself"),
+    (BLOCK + b"\x91\x94\x00\x00\x05\x08", "lane 0 cannot switch to itself"),
     (BLOCK + b"\x91\x94\x00\x02\x00\x01", "behind the end of lane 0, which has 1 operations"),
     (BLOCK + b"\x91\x94\x00\x01\x01\x01", "behind the end of lane 0, which has 1 operations"),
-    (BLOCK + b"\x91\x96\x00\x00\x05\x01\x05\xfe", "two switches are at point 5 of operation 0"),
+    (BLOCK + b"\x91\x96\x00\x00\x05\x01\x05\x09", "two switches are at point 5 of operation 0"),
     (BLOCK + b"\x91\x96\x00\x00\x05\x01\x04\x01", "not in the order of lane, operation and point"),
     (BLOCK + b"\x92\x94\x01\x00\x00\x00\x94\x00\x00\x05\x01", "not in the order of lane, operation and point"),
     (BLOCK + b"\x90\x91\x1b", "the end: something comes behind the block, which is the last thing"),
@@ -377,13 +381,13 @@ def test_what_has_no_block_is_written_as_version_1_and_read_under_either() -> No
 def test_the_layout_of_a_block_is_for_ever() -> None:
     lanes = ((ops.Trim(),), ())
     schedule = (Switch(0, 0, 5, 1), Switch(0, 0, 300, 1, held=1), Switch(0, 1, 0, 1), Switch(1, 0, 0, 0))
-    raw = [127, [[[27]], []], [[0, 0, 5, 1, 300, -2], [0, 1, 0, 1], [1, 0, 0, 0]]]
+    raw = [127, [[[27]], []], [[0, 0, 5, 1, 300, 9], [0, 1, 0, 1], [1, 0, 0, 0]]]
     assert pack_program(Program(Header(), (), Block(lanes, schedule))) == sealed(2, {"geometry": "linux-5.10"}, raw)
 
 
 def test_a_schedule_of_many_switches_at_one_operation_takes_several_runs() -> None:
     """No list of a file has more entries than the pages of a migrate may have."""
-    schedule = tuple(Switch(0, 0, point, 1, point % 3 == 0) for point in range(limits.MAX_SWITCHES))
+    schedule = tuple(Switch(0, 0, point, 1, point % 3) for point in range(limits.MAX_SWITCHES))
     program = Program(Header(), (), Block(((ops.Trim(),), ()), schedule))
     assert unpack_program(pack_program(program)) == program
     assert parse_program(format_program(program)) == program

@@ -169,7 +169,7 @@ def test_blocks_of_any_bytes_come_in_all_shapes() -> None:
     assert max(len(block.schedule) for block in blocks if block) > MAX_RAW_SWITCHES // 2
     every = [(block, switch) for block in blocks if block for switch in block.schedule]
     assert {switch.lane for _, switch in every} == {switch.to for _, switch in every} == {0, 1, 2, 3}
-    assert {switch.held for _, switch in every} == {False, True}
+    assert {switch.held for _, switch in every} == {0, 1, 2}
     assert any(switch.operation == len(block.lanes[switch.lane]) for block, switch in every)
     assert any(switch.point > 1000 for _, switch in every)
 

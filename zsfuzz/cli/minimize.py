@@ -25,9 +25,13 @@ from zsfuzz.cli.output import Output
 from zsfuzz.cli.signals import interrupting_on_signals
 from zsfuzz.errors import UsageError
 from zsfuzz.minimize.minimizer import MinimizeProgress, MinimizeResult, minimize
+from zsfuzz.program.block import PORTFOLIO, Chance
 from zsfuzz.program.files import load_program
-from zsfuzz.program.program import Program
+from zsfuzz.program.program import Program, with_schedule
 from zsfuzz.report.progress import progress_view
+
+RESCHEDULES = 24
+"""Schedules that are tried when an operation of a lane was dropped and the finding with it."""
 
 _EXAMPLES = """\
   zsfuzz minimize zsfuzz-findings/1a2b3c4d5e6f.zst -o small.zst
@@ -70,6 +74,25 @@ class _Task:
         if same:
             self.best = program
         return same
+
+    def reschedule(self, program: Program) -> Program | None:
+        """Return a program with the same operations and a schedule that gives the signature, None if none is found.
+
+        The same policies with the same seeds are tried every time.
+        """
+        if program.block is None:
+            return None
+        for number in range(RESCHEDULES):
+            buffered = "store_buffers" in program.header.switches and number % 2
+            policy = "stores" if buffered else PORTFOLIO[number % len(PORTFOLIO)]
+            chance = Chance(policy, number, (), int(number % 4 > 0))
+            tried = replace(program, block=replace(program.block, schedule=(), chance=chance))
+            result = self.runner.run(tried)
+            if result.findings and result.findings[0].signature == self.signature:
+                settled = with_schedule(tried, result.schedule)
+                if self.interesting(settled):
+                    return settled
+        return None
 
 
 def run(arguments: argparse.Namespace, output: Output) -> int:
@@ -123,7 +146,7 @@ def _minimize(task: _Task, output: Output, started: float) -> MinimizeResult:
             line = f"{progress.phase}: {progress.steps:,} steps after {progress.executions:,} executions"
             view.show(time.monotonic() - started, line)
 
-        return minimize(task.best, task.interesting, progress=show)
+        return minimize(task.best, task.interesting, progress=show, reschedule=task.reschedule)
 
 
 def minimize_json(signature: str, result: MinimizeResult, seconds: float, before: Program, out: str) -> dict[str, Any]:

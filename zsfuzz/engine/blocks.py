@@ -15,8 +15,7 @@ from zsfuzz.engine.generate import StepWriter
 from zsfuzz.engine.lane_idioms import LANE_IDIOMS, Lane, settle
 from zsfuzz.engine.profile import draw_profile
 from zsfuzz.engine.rng import Dice
-from zsfuzz.machine.policies import PORTFOLIO
-from zsfuzz.program.block import MAX_LANES, Block, Chance, Switch, without_operation
+from zsfuzz.program.block import MAX_LANES, PORTFOLIO, Block, Chance, Switch, without_operation
 from zsfuzz.program.ops import Operation
 from zsfuzz.program.program import Header, Program
 
@@ -27,9 +26,11 @@ STEPS_BEFORE = 14
 """Typical steps before a block: enough for a few zspages, few enough that lanes meet."""
 
 
-def draw_chance(dice: Dice, lengths: tuple[int, ...] = ()) -> Chance:
+def draw_chance(dice: Dice, header: Header, lengths: tuple[int, ...] = ()) -> Chance:
     """Return a policy with a seed; the candidate leads three times in four."""
-    return Chance(dice.pick(PORTFOLIO), dice.below(1 << 30), lengths, int(not dice.percent(25)))
+    buffered = "store_buffers" in header.switches and dice.percent(60)
+    policy = "stores" if buffered else dice.pick(PORTFOLIO)
+    return Chance(policy, dice.below(1 << 30), lengths, int(not dice.percent(25)))
 
 
 def generate_parallel(dice: Dice, header: Header) -> Program:
@@ -67,7 +68,7 @@ def _block(writer: StepWriter, lanes: list[Lane]) -> Block:
     left = [tuple(lane) for lane in lanes]
     while left:
         order.append(dice.take(left))
-    return Block(tuple(order), (), draw_chance(dice))
+    return Block(tuple(order), (), draw_chance(dice, writer.profile.header))
 
 
 def _ordinary(writer: StepWriter) -> Operation:
@@ -81,7 +82,7 @@ def rescheduled(dice: Dice, program: Program, lengths: tuple[int, ...] = ()) -> 
     """Return a program with the same operations whose schedule is made anew."""
     if program.block is None:
         return program
-    return replace(program, block=Block(program.block.lanes, (), draw_chance(dice, lengths)))
+    return replace(program, block=Block(program.block.lanes, (), draw_chance(dice, program.header, lengths)))
 
 
 def mutated_block(dice: Dice, program: Program, other: Program, lengths: tuple[int, ...]) -> Program:
@@ -98,7 +99,7 @@ def mutated_block(dice: Dice, program: Program, other: Program, lengths: tuple[i
         lane = dice.pick([number for number, steps in enumerate(block.lanes) if steps])
         return replace(program, block=without_operation(block, lane, dice.below(len(block.lanes[lane]))))
     if form < 7 and other.block is not None:
-        return replace(program, block=_spliced(dice, block, other.block))
+        return replace(program, block=_spliced(dice, program.header, block, other.block))
     return replace(program, block=_with_addition(dice, program, block))
 
 
@@ -124,11 +125,11 @@ def _mutated_schedule(dice: Dice, block: Block, lengths: tuple[int, ...]) -> Blo
     return Block(block.lanes, tuple(sorted(switches.values())))
 
 
-def _spliced(dice: Dice, block: Block, other: Block) -> Block:
+def _spliced(dice: Dice, header: Header, block: Block, other: Block) -> Block:
     """Put a lane of another block in the place of one."""
     lanes = list(block.lanes)
     lanes[dice.below(len(lanes))] = dice.pick(other.lanes)
-    return Block(tuple(lanes), (), draw_chance(dice))
+    return Block(tuple(lanes), (), draw_chance(dice, header))
 
 
 def _with_addition(dice: Dice, program: Program, block: Block) -> Block:

@@ -153,8 +153,7 @@ class BlockExecution:
     def _collect_pages(self) -> None:
         """What the lanes have isolated is the program's again."""
         side = self.side
-        own = {slot for slot in side.pages if slot in self.shared.plan.page_slots}
-        for slot in own:
+        for slot in [slot for slot in side.pages if slot in self.shared.plan.page_slots]:
             del side.pages[slot]
         for run in self.runs:
             side.pages.update({slot: page for slot, page in run.side.pages.items() if slot not in side.pages})

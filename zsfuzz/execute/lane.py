@@ -16,11 +16,12 @@ import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from zsfuzz.execute.block_plan import BlockPlan, Planned
 from zsfuzz.execute.contract import PATTERN_BYTES, Contract, pattern
 from zsfuzz.execute.names import FAIL_OPERATION, OPERATION_NAMES
+from zsfuzz.execute.operations import NO_OP
 from zsfuzz.execute.side import GFP, MAP_MODE, Side
 from zsfuzz.machine.core import bystander
 from zsfuzz.oracle.linearize import Call
@@ -35,8 +36,6 @@ from zsfuzz.oracle.specification import (
     Store,
 )
 from zsfuzz.program import ops
-
-NO_OP: Final = object()
 
 T = TypeVar("T")
 

@@ -402,8 +402,8 @@ class Lanes:
         while True:
             lane.queue, lane.woken = queue, False
             self.note("queue", queue)
-            self.barrier()
             self.point(points.WAIT, queue)
+            self.barrier()
             if condition():
                 break
             if not lane.woken:

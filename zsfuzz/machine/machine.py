@@ -159,8 +159,8 @@ class Machine:
         """A point, then no other until the end of the with block."""
         if not self._lanes_run():
             return nullcontext()
-        self.current_lanes.barrier()
         self.current_lanes.point(points.WORK, address)
+        self.current_lanes.barrier()
         return self.current_lanes.quietly()
 
     def pending_work(self) -> list[int]:

@@ -1,9 +1,9 @@
 """Policies: ways to decide which lane goes on, each a pure function of its seed and of what it was told.
 
 In:    a Random of the caller's; for some, how long the lanes are and which access each is about to make.
-Out:   Replay, RandomWalk, PCT, POS, UniformWalk, RoundRobin; Portfolio, which deals them in turn.
+Out:   Replay, RandomWalk, PCT, POS, UniformWalk, StoreBuffers, RoundRobin; make_policy() by the words of zsfuzz/program/block.py.
 Never: a clock, a global random; an opinion on what is right.
-Next:  who asks: zsfuzz/machine/lanes.py; exhaustive search instead of chance: zsfuzz/explore/search.py.
+Next:  who asks: zsfuzz/machine/lanes.py.
 
 Sources: PCT: Burckhardt, Kothari, Musuvathi, Nagarakatte, "A randomized scheduler with probabilistic guarantees of
 finding bugs", ASPLOS 2010. POS: Yuan, Yang, Gu, "Partial order aware concurrency sampling", CAV 2018. Uniform walk by
@@ -19,9 +19,12 @@ from random import Random
 from typing import Final
 
 from zsfuzz.machine import points
-from zsfuzz.machine.lanes import OPERATION_POINTS_MOST, Lane, Lanes
+from zsfuzz.machine.lanes import OPERATION_POINTS_MOST, Lane, Lanes, Policy
 
 NEVER: Final = OPERATION_POINTS_MOST
+HOLD_EVERY: Final = 24
+"""StoreBuffers: one in so many points behind a store holds it back."""
+
 HOLD_PERCENT: Final = 30
 """How often a switch holds stores back, where store buffers are on."""
 
@@ -225,6 +228,42 @@ class UniformWalk:
         return self._draw(lanes, others(lane, able) or [default])
 
 
+class StoreBuffers:
+    """A random walk that likes to leave a lane whose last stores others need not see yet, and holds them back.
+
+    What follows is that another lane runs on with the old values: the window of every missing barrier. Without the core
+    switch store_buffers there is nothing to hold, and this is a random walk.
+    """
+
+    eager = False
+
+    def __init__(self, rng: Random, every: int) -> None:
+        self._rng = rng
+        self._stay = 1 - 1 / max(2, every)
+
+    def start(self, lanes: Lanes) -> None:
+        """Nothing to prepare."""
+
+    def ahead(self, lanes: Lanes, lane: Lane) -> int:
+        """Every point: what a lane has stored is seen there."""
+        return 1
+
+    def choose(self, lanes: Lanes, lane: Lane, able: Sequence[int]) -> tuple[int, int]:
+        """Hold stores back where there are some, one time in HOLD_EVERY; else walk on."""
+        rest = others(lane, able)
+        if not rest:
+            return lane.number, 0
+        if lane.log and self._rng.random() * HOLD_EVERY < 1:
+            return self._rng.choice(rest), 1 + self._rng.randrange(2)
+        if self._rng.random() < self._stay:
+            return lane.number, 0
+        return self._rng.choice(rest), 0
+
+    def forced(self, lanes: Lanes, lane: Lane, able: Sequence[int], default: int) -> int:
+        """Any lane."""
+        return self._rng.choice(others(lane, able) or [default])
+
+
 class RoundRobin:
     """Every lane runs `quantum` points, then the next one."""
 
@@ -252,20 +291,18 @@ class RoundRobin:
 
 LaneLengths = Sequence[int]
 
-MAKERS: Final[Mapping[str, Callable[[Random, LaneLengths], RandomWalk | PCT | POS | UniformWalk | RoundRobin]]] = {
+MAKERS: Final[Mapping[str, Callable[[Random, LaneLengths], Policy]]] = {
     "random": lambda rng, lengths: RandomWalk(rng, max(4, sum(lengths) // rng.choice((2, 4, 8, 16, 32)))),
     "pct2": lambda rng, lengths: PCT(rng, 2, sum(lengths)),
     "pct3": lambda rng, lengths: PCT(rng, 3, sum(lengths)),
     "pos": lambda rng, lengths: POS(rng),
     "uniform": UniformWalk,
+    "stores": lambda rng, lengths: StoreBuffers(rng, max(4, sum(lengths) // rng.choice((1, 2, 4)))),
     "round-robin": lambda rng, lengths: RoundRobin(rng.choice((1, 3, 10, 30, 100))),
 }
 """How each is made from a Random and an estimate of the points of each lane."""
 
-PORTFOLIO: Final = ("random", "pct2", "random", "pct3", "random", "round-robin", "pos", "random", "pct2", "uniform")
-"""What a campaign deals in turn: the cheap ones more often."""
 
-
-def make_policy(name: str, rng: Random, lengths: LaneLengths) -> RandomWalk | PCT | POS | UniformWalk | RoundRobin:
+def make_policy(name: str, rng: Random, lengths: LaneLengths) -> Policy:
     """Return a policy by name, a member of MAKERS. lengths: estimated points of each lane, at least one each."""
     return MAKERS[name](rng, [max(1, length) for length in lengths])

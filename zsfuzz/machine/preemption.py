@@ -53,7 +53,7 @@ class LaneMemory(Memory):
         self.load8 = self._reading(self.load8, points.LOAD8)
         self.store = self._buffered(plain_store, points.STORE, MASK64)
         self.write_once = self._buffered(plain_store, points.WRITE_ONCE, MASK64)
-        self.store_release = self._released(self._buffered(plain_store, points.STORE_RELEASE, MASK64))
+        self.store_release = self._buffered(plain_store, points.STORE_RELEASE, MASK64)
         self.store32 = self._buffered(self.store32, points.STORE32, MASK32)
         self.atomic_add = self._relaxed(plain_add)
         self.atomic_add_return = self._ordered(plain_add, points.ATOMIC)
@@ -72,12 +72,14 @@ class LaneMemory(Memory):
         return read
 
     def _buffered(self, plain: Callable[[int, int], None], kind: int, width: int) -> Callable[[int, int], None]:
-        lanes, whole = self._lanes, width == MASK64
+        lanes, whole, releases = self._lanes, width == MASK64, kind == points.STORE_RELEASE
 
         def store(address: int, value: int) -> None:
             if lanes.on:
                 lanes.point(kind, address)
                 if lanes.buffering:
+                    if releases:
+                        lanes.barrier()
                     shift = 0 if whole else (address & 4) << 3
                     lanes.stored(self.inside(address), width << shift, value << shift)
             plain(address, value)
@@ -90,16 +92,6 @@ class LaneMemory(Memory):
         """Return the word index of an address, 0 for one that lies nowhere: its store is about to be refused."""
         index = self.word_index(address)
         return index if 0 <= index < len(self.words) else 0
-
-    def _released(self, store: Callable[[int, int], None]) -> Callable[[int, int], None]:
-        lanes = self._lanes
-
-        def released(address: int, value: int) -> None:
-            if lanes.on:
-                lanes.barrier()
-            store(address, value)
-
-        return released
 
     def _relaxed(self, plain: Callable[[int, int], int]) -> Callable[[int, int], int]:
         lanes = self._lanes
@@ -121,8 +113,8 @@ class LaneMemory(Memory):
 
         def modify(address: int, delta: int) -> int:
             if lanes.on:
-                lanes.barrier()
                 lanes.point(kind, address)
+                lanes.barrier()
             value = plain(address, delta)
             if lanes.on and lanes.watch is not None:
                 lanes.watch(address)
@@ -138,8 +130,8 @@ class LaneMemory(Memory):
 
             def modify(address: int, first: int, second: int) -> bool:
                 if lanes.on:
-                    lanes.barrier()
                     lanes.point(points.ATOMIC32, address)
+                    lanes.barrier()
                 done = plain(address, first, second)
                 if lanes.on and lanes.watch is not None:
                     lanes.watch(address)
@@ -175,8 +167,8 @@ class LaneMemory(Memory):
 
         def lane_test_and_set_bit(bit: int, address: int) -> bool:
             if lanes.on:
-                lanes.barrier()
                 lanes.point(points.ATOMIC_BIT, address)
+                lanes.barrier()
             return test_and_set_bit(bit, address)
 
         self.test_bit, self.set_bit, self.clear_bit = lane_test_bit, lane_set_bit, lane_clear_bit
@@ -208,8 +200,8 @@ class LaneMemory(Memory):
     def write_bytes(self, address: int, data: bytes) -> None:
         """Store bytes; one point, or one for each half."""
         if self._lanes.on:
-            self._lanes.barrier()
             self._lanes.point(points.COPY_TO, address)
+            self._lanes.barrier()
             if len(data) > WHOLE_COPY_BYTES:
                 half = len(data) // 16 * 8
                 super().write_bytes(address, data[:half])
@@ -220,8 +212,8 @@ class LaneMemory(Memory):
     def memcpy(self, target: int, source: int, length: int) -> None:
         """Copy bytes; one point, or one for each half."""
         if self._lanes.on:
-            self._lanes.barrier()
             self._lanes.point(points.COPY_TO, target)
+            self._lanes.barrier()
             if length > WHOLE_COPY_BYTES:
                 half = length // 16 * 8
                 super().memcpy(target, source, half)
@@ -266,8 +258,8 @@ class LaneLocks(Locks):
         lanes = self._lanes
         if name in SLEEPING_LOCKS:
             self._may_sleep(name)
-        lanes.barrier()
         lanes.point(points.LOCK, address)
+        lanes.barrier()
         while True:
             at = self._at(address)
             if not self._words[at] & taken:
@@ -278,13 +270,13 @@ class LaneLocks(Locks):
 
     def _attempt(self, address: int) -> None:
         if self._lanes.on:
-            self._lanes.barrier()
             self._lanes.point(points.TRYLOCK, address)
+            self._lanes.barrier()
 
     def _let_go(self, address: int) -> None:
         if self._lanes.on:
-            self._lanes.barrier()
             self._lanes.point(points.UNLOCK, address)
+            self._lanes.barrier()
 
     def _wake(self, address: int, bit: int) -> None:
         if self._lanes.on:
@@ -382,8 +374,8 @@ class LaneLists(Lists):
 
     def _point(self, kind: int, address: int) -> None:
         if self._lanes.on:
-            self._lanes.barrier()
             self._lanes.point(kind, address)
+            self._lanes.barrier()
 
     def INIT_LIST_HEAD(self, head: int) -> None:
         """Make an empty list."""
@@ -426,8 +418,8 @@ class LaneSlab(Slab):
     def kmem_cache_alloc(self, cache: int) -> int:
         """Return an object, or 0."""
         if self._lanes.on:
-            self._lanes.barrier()
             self._lanes.point(points.ALLOC, cache)
+            self._lanes.barrier()
         address = super().kmem_cache_alloc(cache)
         self._lanes.current.refused += not address
         return address
@@ -435,8 +427,8 @@ class LaneSlab(Slab):
     def kmem_cache_free(self, cache: int, address: int) -> None:
         """Give an object back."""
         if self._lanes.on:
-            self._lanes.barrier()
             self._lanes.point(points.FREE, cache)
+            self._lanes.barrier()
         super().kmem_cache_free(cache, address)
 
 
@@ -460,8 +452,8 @@ class LaneBuddy(Buddy):
     def _enter_zones(self, kind: int) -> None:
         """Wait until no other lane holds a zone->lock: then the free lists are this lane's until its next point."""
         locks, lanes = self._locks, self._lanes
-        lanes.barrier()
         lanes.point(kind, self._heads)
+        lanes.barrier()
         waiting = True
         while waiting:
             waiting = False

@@ -5,6 +5,7 @@ Out:   MinimizeResult. The same start and predicate give the same result.
 Never: knowledge of an oracle, a target or a file.
 Next:  what is simpler: zsfuzz/minimize/order.py; one attempt: zsfuzz/minimize/search.py.
 
+    block:     fewer switches, no block at all, fewer lanes and operations in them, later switches
     steps:     by slot and kind, by runs, one by one, in pairs, isolations inlined
     arguments: smaller size classes, smaller numbers, earlier words, shorter lists and ranges
     slots:     merged, numbered from 0
@@ -14,12 +15,13 @@ Next:  what is simpler: zsfuzz/minimize/order.py; one attempt: zsfuzz/minimize/s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from zsfuzz.errors import UsageError
 from zsfuzz.minimize.arguments import shrink_classes, simplify_arguments
 from zsfuzz.minimize.headers import simplify_header
+from zsfuzz.minimize.lanes import Reschedule, lane_passes
 from zsfuzz.minimize.search import BudgetSpent, MinimizeProgress, Search
 from zsfuzz.minimize.slots import number_slots
 from zsfuzz.minimize.steps import delete_by_name, delete_chunks, delete_pairs, inline_isolations
@@ -27,7 +29,7 @@ from zsfuzz.program.program import Program
 
 __all__ = ["MinimizeProgress", "MinimizeResult", "minimize"]
 
-_PASSES: tuple[Callable[[Search], None], ...] = (
+_STEP_PASSES: tuple[Callable[[Search], None], ...] = (
     delete_by_name,
     delete_chunks,
     delete_pairs,
@@ -67,9 +69,11 @@ def minimize(
     *,
     progress: Callable[[MinimizeProgress], None] | None = None,
     budget: int | None = None,
+    reschedule: Reschedule | None = None,
 ) -> MinimizeResult:
     """Return the simplest program that is still interesting.
 
+    reschedule: returns a program with another schedule that is interesting, None when it finds none.
     interesting: a pure function of the program; what it raises comes through, KeyboardInterrupt aside.
     progress: told after every execution and every success. budget: most executions, None for no limit.
     Errors: UsageError when the start itself is not interesting, or for a budget below 1.
@@ -81,7 +85,7 @@ def minimize(
     try:
         if not search.execute(program):
             raise UsageError("minimize: the program does not show what is to be kept; replay it with the same targets")
-        _to_fixed_point(search)
+        _to_fixed_point(search, (*lane_passes(reschedule), *_STEP_PASSES))
     except KeyboardInterrupt:
         interrupted = True
     except BudgetSpent:
@@ -97,9 +101,9 @@ def minimize(
     )
 
 
-def _to_fixed_point(search: Search) -> None:
+def _to_fixed_point(search: Search, passes: Sequence[Callable[[Search], None]]) -> None:
     before = None
     while before is not search.best:
         before = search.best
-        for shrink in _PASSES:
+        for shrink in passes:
             shrink(search)

@@ -30,6 +30,11 @@ HOLDS = ("nothing", "everything", "all but the newest")
 BLOCK_SWITCHES = ("store_buffers",)
 """Core switches that mean something in a block only."""
 
+PORTFOLIO = ("random", "pct2", "random", "pct3", "random", "round-robin", "pos", "random", "pct2", "uniform")
+"""Words for policies, in the shares in which a campaign deals them: the cheap ones more often. `stores` comes where
+there are store buffers.
+"""
+
 Place = tuple[int, int, int]
 """Lane, operation, point: where a switch is."""
 

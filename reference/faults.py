@@ -156,15 +156,6 @@ class _FreedWhileIsolated(Zsmalloc):
         return True
 
 
-class _WalksWithoutMigrateLock(Zsmalloc):
-    def lock_zspage(self, zspage: int) -> tuple[int, ...]:
-        locks, page = [], self.get_first_page(zspage)
-        while page:
-            locks.append(self.d.lock_page(page))
-            page = self.get_next_page(page)
-        return tuple(locks)
-
-
 def _fault(fault_id: str, override: type[Zsmalloc], oracle: str, mechanism: str, origin: str = "generic") -> Fault:
     return Fault(fault_id, Zsmalloc.name, origin, mechanism, concurrent=False, oracle=oracle, override=override)
 
@@ -190,15 +181,6 @@ FAULTS: Final = (
         "divergence deferred work, invariant I12",
         "nobody schedules the worker when an empty zspage is put back after isolation",
         origin="1a87aa03597e, Henry Burns, 2019",
-    ),
-    Fault(
-        "A07",
-        Zsmalloc.name,
-        "2505a981114d, Sultan Alsawaf, 2022 (CVE-2022-49554)",
-        "the worker walks a zspage's chain without the migrate lock while it takes its page locks",
-        concurrent=True,
-        oracle="bug VM_BUG_ON",
-        override=_WalksWithoutMigrateLock,
     ),
     _fault(
         "A16",

@@ -197,19 +197,23 @@ class Execution(Operations):
         self.block = BlockJudge(self.judge, self.sides, self.contract, block, self._page)
         self.block.run(block.chance, self._lane_observers)
 
-    def run_to_block(self, block: Block) -> BlockJudge | None:
-        """Do all steps, and be where a block begins. Returns its judge; None where the designs have parted.
+    def reach_block(self, block: Block) -> Finding | None:
+        """Do all steps, and be where a block begins, for callers that run its lanes themselves.
 
-        Errors: as perform(). For callers that run the block's lanes themselves.
+        Returns what was found on the way. `block` is then its judge, unless the designs have parted.
         """
-        self._run_steps()
-        self._step = len(self.program.steps)
+        try:
+            self._run_steps()
+            self._step = len(self.program.steps)
+            if not self.judge.parted:
+                self._settle()
+        except Violation as violation:
+            return self._finding(self._cause_of(violation))
+        except Exception as error:  # noqa: BLE001 - a target's exception is a finding, blame.py raises the rest
+            return self._finding(error)
         if not self.judge.parted:
-            self._settle()
-        if self.judge.parted:
-            return None
-        self.block = BlockJudge(self.judge, self.sides, self.contract, block, self._page)
-        return self.block
+            self.block = BlockJudge(self.judge, self.sides, self.contract, block, self._page)
+        return None
 
     def _settle(self) -> None:
         """Nothing is mapped, referenced or armed when a block begins, and both sides are in one state."""

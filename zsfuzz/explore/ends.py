@@ -23,6 +23,8 @@ from zsfuzz.program import ops
 POOL_REQUESTS = (ops.Compact, ops.Shrink, ops.HugeClassSize)
 """Operations on a whole pool whose outcome is a plain number."""
 
+_NAMES = {Allocate: "malloc", Release: "free", CreatePool: "create_pool", DestroyPool: "destroy_pool", Span: "map"}
+
 
 @dataclass(frozen=True, slots=True)
 class EndState:
@@ -54,18 +56,11 @@ def end_state_of(
     """Return the end of a run. initial: what each slot and pool held before; drained: the projection afterwards."""
     calls, known = [], {key: _mask(state) for key, state in initial.items()}
     for call in found.order:
-        outcome = str(int(call.succeeded))
-        match call.action:
-            case Allocate(_, size):
-                name = "malloc"
-                known[call.partition] = bytes(size)
-            case Release():
-                name = "free"
-            case CreatePool() | DestroyPool():
-                name = "pool"
-            case Span():
-                name = "map"
-                outcome, known[call.partition] = _seen(call.action, known[call.partition])
+        name, outcome = _NAMES[type(call.action)], str(int(call.succeeded))
+        if isinstance(call.action, Allocate):
+            known[call.partition] = bytes(call.action.size)
+        elif isinstance(call.action, Span):
+            outcome, known[call.partition] = _seen(call.action, known[call.partition])
         if call.lane < len(plan.lanes):
             calls.append((call.lane, call.operation, name, outcome))
     for (lane, number), value in run.outcomes.items():

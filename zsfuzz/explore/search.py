@@ -282,7 +282,7 @@ class Search:
     def _choices(self, lanes: Lanes, lane: Lane, sort: str, awake: list[int], used: int) -> list[Choice]:
         count = len(lanes.lanes)
         others = sorted((number for number in awake if number != lane.number), key=lambda n: (n - lane.number) % count)
-        if sort == STOPPED or sort == YIELDS:
+        if sort in (STOPPED, YIELDS):
             return [(number, HOLD_NOTHING) for number in others]
         if sort == POINT and used >= self.bound:
             others = []

@@ -24,7 +24,7 @@ from zsfuzz.execute.lane import LaneRun
 from zsfuzz.execute.side import Side
 from zsfuzz.explore.ends import EndState, end_state_of
 from zsfuzz.explore.shared import SharedState
-from zsfuzz.machine.lanes import Lane, Policy
+from zsfuzz.machine.lanes import Lane, Policy, Taken
 from zsfuzz.machine.layout import NR_FREE_PAGES, VMSTAT_NAMES, ZONE_NAMES
 from zsfuzz.machine.recording import Footprint, Recorder
 from zsfuzz.oracle.finding import Finding
@@ -128,9 +128,10 @@ class BlockLanes:
         execution = _Execution(self)
         try:
             run = execution.run(policy)
-            end = self.known.get(execution.key)
-            if end is None:
-                end = self._end_of(run)
+            known = self.known.get(execution.key)
+            end = self._end_of(run) if known is None else known
+            if end in self.ended.findings:
+                self._keep(self.ended.findings[end].finding)
         except Exception as error:  # noqa: BLE001 - a target's exception is a finding, blame.py raises the rest
             end = self._found(self.judge.finding_of(error, self.step))
         finally:
@@ -141,15 +142,17 @@ class BlockLanes:
         return end
 
     def _found(self, finding: Finding) -> str:
+        self._keep(finding)
+        return finding.signature
+
+    def _keep(self, finding: Finding) -> None:
+        """Keep a finding with the schedule that was just run, unless a simpler one is known."""
         taken = self.side.machine.current_lanes.taken
-        preemptions = sum(
-            1 for each in taken if each.why == "preempted" and (each.lane, each.operation, each.point) != (0, 0, 0)
-        )
+        preemptions = sum(each.why == "preempted" and not is_start(each) for each in taken)
         met = Met(finding, schedule_of(taken), preemptions)
         known = self.ended.findings.get(finding.signature)
         if known is None or met.length < known.length:
             self.ended.findings[finding.signature] = met
-        return finding.signature
 
     def _end_of(self, run: BlockRun) -> str:
         """Judge what was done, give everything back and return the id of the end. Errors: Violation, Report."""
@@ -163,7 +166,6 @@ class BlockLanes:
         self.ended.states.setdefault(state.id, (state, schedule))
         return state.id
 
-
     def _drained(self) -> dict[str, int]:
         """Return what is left. Where lanes lose frames to order, lost frames count as free."""
         projection = self.side.drained_projection()
@@ -171,6 +173,11 @@ class BlockLanes:
             for zone, lost in zip(ZONE_NAMES, self.side.unusable_pages(), strict=True):
                 projection[f"{VMSTAT_NAMES[NR_FREE_PAGES]} {zone}"] += lost
         return projection
+
+
+def is_start(taken: Taken) -> bool:
+    """Return whether a switch was made before anything ran: it says who begins, and costs nothing."""
+    return (taken.lane, taken.operation, taken.point) == (0, 0, 0)
 
 
 def _fingerprint(side: Side) -> bytes:

@@ -32,7 +32,7 @@ Capture = pytest.CaptureFixture[str]
 SIGNATURE = finding_at(0).signature
 BLOCK = Block(
     ((Free(0),), (Isolate(0, Component(0, 1)), Trim())),
-    (Switch(0, 0, 4, 1, held=True), Switch(1, 2, 0, 0)),
+    (Switch(0, 0, 4, 1, held=1), Switch(1, 2, 0, 0)),
 )
 
 
@@ -263,9 +263,10 @@ def test_show_json_holds_the_block(capsys: Capture) -> None:
             ],
         ],
         "schedule": [
-            {"lane": 0, "operation": 0, "point": 4, "to": 1, "held": True},
-            {"lane": 1, "operation": 2, "point": 0, "to": 0, "held": False},
+            {"lane": 0, "operation": 0, "point": 4, "to": 1, "held": 1},
+            {"lane": 1, "operation": 2, "point": 0, "to": 0, "held": 0},
         ],
+        "chance": None,
     }
 
 

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from zsfuzz.engine.blocks import mutated_block
 from zsfuzz.engine.deck import Deck
 from zsfuzz.engine.generate import generate_program
 from zsfuzz.engine.mutate import Mutator, with_geometry
@@ -132,6 +133,15 @@ def test_the_block_of_a_program_stays_with_its_mutants() -> None:
             assert mutant.block.schedule == block.schedule
             if mutant.header.geometry == geometry:
                 assert mutant.block == program.block
+
+
+def test_switches_at_the_end_of_a_lane_stay_there_when_they_are_shifted() -> None:
+    """An end has one point; what is kept has to be well-formed."""
+    dice = Dice(Random(6))
+    block = Block(((ops.Trim(),), (ops.Trim(), ops.Trim())), (Switch(0, 1, 0, 1), Switch(1, 2, 0, 0)))
+    program = Program(Header(), (), block)
+    for _ in range(300):
+        check_program(mutated_block(dice, program, program, (20, 40)))
 
 
 def test_another_geometry_scales_what_is_asked_for() -> None:

@@ -393,7 +393,7 @@ def test_the_order_counts_a_block_by_operations_then_lanes_then_switches_and_lat
         Program(header, (), Block(((trim, trim), (trim,)), (late,))),
         Program(header, (), Block(((trim, trim), (trim,)), (replace(early, point=5),))),
         Program(header, (), Block(((trim, trim), (trim,)), (early,))),
-        Program(header, (), Block(((trim, trim), (trim,)), (replace(early, held=True),))),
+        Program(header, (), Block(((trim, trim), (trim,)), (replace(early, held=1),))),
         Program(header, (), Block(((trim, trim), (trim,)), (early, late))),
         Program(header, (), Block(((trim, trim), (trim,), ()))),
         Program(header, (trim,), Block(((trim, trim), (trim,)))),

@@ -14,7 +14,7 @@ from itertools import product
 from hypothesis import strategies as st
 
 from zsfuzz.program import ops
-from zsfuzz.program.block import Block, Switch
+from zsfuzz.program.block import Block, Chance, Switch
 from zsfuzz.program.program import SWITCHES, Header, Program
 
 _SLOTS = st.integers(0, 9) | st.integers(0, (1 << 20) - 1)
@@ -111,7 +111,20 @@ def blocks(draw: st.DrawFn, max_operations: int = 4) -> Block:
     """Every well-formed block of at most `max_operations` operations in a lane."""
     lane = st.lists(operations(), max_size=max_operations).map(tuple)
     lanes = draw(st.lists(lane, min_size=2, max_size=4).map(tuple))
-    return Block(lanes, draw(schedules(lanes)))
+    return Block(lanes, draw(schedules(lanes)), draw(st.none() | chances(len(lanes))))
+
+
+def chances(lanes_count: int) -> st.SearchStrategy[Chance]:
+    """Every well-formed chance."""
+    length = st.integers(0, 500) | st.integers(0, (1 << 32) - 1)
+    lengths = st.just(()) | st.tuples(*(length,) * lanes_count)
+    return st.builds(
+        Chance,
+        st.from_regex(r"[a-z][a-z0-9-]{0,12}", fullmatch=True),
+        st.integers(0, (1 << 64) - 1),
+        lengths,
+        st.integers(0, 1),
+    )
 
 
 def programs(max_steps: int = 12) -> st.SearchStrategy[Program]:
@@ -162,11 +175,12 @@ EVERY_WORD = Program(
         (
             Switch(0, 0, 17, 2),
             Switch(0, 1, 0, 1, held=1),
-            Switch(0, 1, 300, 2),
+            Switch(0, 1, 300, 2, held=2),
             Switch(0, 2, 0, 1),
             Switch(1, 0, 0, 2, held=1),
             Switch(2, 0, 70_000, 0),
         ),
+        Chance("pct3", 17, (40, 0, 70_000), 0),
     ),
 )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from tests.program.strategies import blocks
 from zsfuzz.program import ops
 from zsfuzz.program.block import (
     Block,
+    Chance,
     Switch,
     block_of,
     merged_lanes,
@@ -180,6 +183,21 @@ def test_a_shifted_switch_finds_its_order_and_replaces_what_is_there() -> None:
 def test_of_switches_at_one_place_the_first_stays() -> None:
     block = block_of([(), ()], [Switch(1, 0, 0, 0), Switch(0, 0, 0, 1, held=1), Switch(0, 0, 0, 1)])
     assert block.schedule == (Switch(0, 0, 0, 1, held=1), Switch(1, 0, 0, 0))
+
+
+def test_edits_keep_what_makes_the_schedule() -> None:
+    """And its lengths follow the lanes."""
+    chance = Chance("pct3", 17, (30, 20, 10))
+    block = replace(BLOCK, chance=chance)
+    assert without_operation(block, 0, 1).chance == chance
+    assert with_operation(block, 0, 1, free(9)).chance == chance
+    assert moved_operation(block, 0, 1, 2, 0).chance == chance
+    assert replaced_operation(block, 0, 1, free(9)).chance == chance
+    assert without_switch(with_switch(block, Switch(1, 0, 2, 2)), 0).chance == chance
+    assert shifted_switch(block, 0, 1, 1).chance == chance
+    assert without_lane(block, 1).chance == Chance("pct3", 17, (30, 10))
+    assert merged_lanes(block, 2, 0).chance == Chance("pct3", 17, (30, 20))
+    assert without_lane(replace(BLOCK, chance=Chance("pos", 1)), 1).chance == Chance("pos", 1)
 
 
 def test_every_operation_changes_and_the_schedule_stays() -> None:

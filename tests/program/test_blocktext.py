@@ -8,7 +8,7 @@ import pytest
 
 from tests.program.refusal import WHERE, read_or_refused, refused, short
 from zsfuzz.program import limits, ops
-from zsfuzz.program.block import Block, Switch
+from zsfuzz.program.block import Block, Chance, Switch
 from zsfuzz.program.blocktext import SCHEDULE_CHARS
 from zsfuzz.program.program import Header, Program
 from zsfuzz.program.text import format_program, parse_program
@@ -27,13 +27,13 @@ parallel {
   lane {
     migrate h1.0 sync
   }
-  schedule 0.0+17>1 0.1+5~>1 1.0+3>0 1.end>0
+  schedule 0.0+17>1 0.1+5~>1 1.0+3^>0 1.end>0
 }
 """
 
 BLOCK = Block(
     ((ops.Free(1), ops.RunWork()), (ops.Migrate((ops.Component(1, 0),), ops.MigrateMode.SYNC),)),
-    (Switch(0, 0, 17, 1), Switch(0, 1, 5, 1, held=1), Switch(1, 0, 3, 0), Switch(1, 1, 0, 0)),
+    (Switch(0, 0, 17, 1), Switch(0, 1, 5, 1, held=1), Switch(1, 0, 3, 0, held=2), Switch(1, 1, 0, 0)),
 )
 
 
@@ -53,7 +53,7 @@ def test_the_sample_means_what_it_says() -> None:
 def test_spacing_comments_and_the_order_of_switches_are_read_over() -> None:
     edited = (
         SAMPLE.replace("  schedule 0.0+17>1 ", "schedule 1.end>0 # first\n\n# why\n\tschedule 0x0.0+0x11>1  ")
-        .replace(" 1.0+3>0 1.end>0", "   1.0+3>0 # last")
+        .replace(" 1.0+3^>0 1.end>0", "   1.0+3^>0 # last")
         .replace("lane {", "lane   {   # a CPU")
         .replace("  }\n", "}#\n")
     )
@@ -77,6 +77,14 @@ def test_an_empty_lane_ends_where_it_begins() -> None:
     )
 
 
+def test_a_schedule_that_is_still_to_be_made_is_written_as_a_chance() -> None:
+    lines = ("parallel {", "  lane {", "  }", "  lane {", "  }", "  chance pct3 17 reference 40 60", "}")
+    block = block_of_lines(*lines)
+    assert block == Block(((), ()), (), Chance("pct3", 17, (40, 60), leader=0))
+    assert format_program(Program(Header(), (), block)).endswith("\n".join(lines) + "\n")
+    assert block_of_lines(*lines[:5], "chance pos 0x10 candidate # why", "}") == Block(((), ()), (), Chance("pos", 16))
+
+
 def test_a_long_schedule_takes_several_lines() -> None:
     schedule = tuple(Switch(0, 0, 1000 * point, 1) for point in range(1000))
     program = Program(Header(), (), Block(((ops.Trim(),), ()), schedule))
@@ -90,8 +98,13 @@ def test_a_long_schedule_takes_several_lines() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "reason"),
     [
-        ("  lane {\n    free", "  free h1\n  lane {\n    free", 7, "a block holds 'lane {', 'schedule' and its end"),
-        ("  lane {\n    free", "  parallel {\n    free", 7, "a block holds 'lane {', 'schedule' and its end"),
+        (
+            "  lane {\n    free",
+            "  free h1\n  lane {\n    free",
+            7,
+            "a block holds 'lane {', 'schedule', 'chance' and its end",
+        ),
+        ("  lane {\n    free", "  parallel {\n    free", 7, "a block holds 'lane {', 'schedule', 'chance' and its end"),
         ("  lane {\n    free", "  lane\n    free", 7, "a lane begins with a line 'lane {', not 'lane'"),
         ("  lane {\n    free", "  lane { free h1\n  free", 7, "a lane begins with a line 'lane {'"),
         ("free h1", "parallel {", 8, "a lane holds operations and its end, a line '}', not 'parallel {'"),
@@ -109,7 +122,12 @@ def test_a_long_schedule_takes_several_lines() -> None:
         (SAMPLE[SAMPLE.index("  lane {\n    f") : -2], "", 7, "a block has 2 to 4 lanes, not 0"),
         ("  schedule", "  lane {\n  }\n" * 3 + "  schedule", 18, "the block has more than 4 lanes; drop one"),
         ("    run_work\n", "    run_work\n" * 64, 72, "the lane has more than 64 operations; drop some"),
-        ("0.0+17>1 0.1+5~>1 1.0+3>0 1.end>0", "", 14, "the schedule is empty; leave it out, or write: schedule LANE."),
+        (
+            "0.0+17>1 0.1+5~>1 1.0+3^>0 1.end>0",
+            "",
+            14,
+            "the schedule is empty; leave it out, or write: schedule LANE.",
+        ),
         ("1.end>0", "1.end", 14, "'1.end' is no switch; write: schedule LANE.OPERATION+POINT>TO or LANE.end>TO"),
         ("1.end>0", "1.end+0>0", 14, "the operation of a switch must be a whole number, not 'end'"),
         ("1.end>0", "1.0>0", 14, "'1.0>0' is no switch"),
@@ -117,6 +135,8 @@ def test_a_long_schedule_takes_several_lines() -> None:
         ("1.end>0", "1.0+3 >0", 14, "'1.0+3' is no switch"),
         ("1.end>0", "1.0+3~~>0", 14, "'1.0+3~~>0' is no switch"),
         ("1.end>0", "1.0+-3>0", 14, "is no switch"),
+        ("1.end>0", "1.end^~>0", 14, "'1.end^~>0' is no switch"),
+        ("1.end>0", "1.end1>0", 14, "'1.end1>0' is no switch"),
         ("1.end>0", "0 1 1 0", 14, "'0' is no switch"),
         ("1.end>0", "x.end>0", 14, "a lane must be a whole number, not 'x'"),
         ("1.end>0", "1.x+3>0", 14, "the operation of a switch must be a whole number, not 'x'"),
@@ -134,9 +154,21 @@ def test_a_long_schedule_takes_several_lines() -> None:
         ("1.end>0", "1.0+1048576>0", 14, "a point must be a whole number from 0 to 1048575"),
         ("1.end>0", "1.0+3~>0", 14, "two switches are at point 3 of operation 0; drop one"),
         ("1.end>0\n", "1.end>0\n\n  schedule 1.end>0\n", 16, "two switches are at point 0 of operation 1; drop one"),
+        ("1.end>0\n", "1.end>0\n  chance\n", 15, "its seed and the side that it drives are missing; write: chance"),
+        (
+            "1.end>0\n",
+            "1.end>0\n  chance pos 1 both\n",
+            15,
+            "write: chance POLICY SEED reference|candidate [LENGTH]...",
+        ),
+        ("1.end>0\n", "1.end>0\n  chance pos x candidate\n", 15, "the seed of a policy must be a whole number"),
+        ("1.end>0\n", "1.end>0\n  chance pos 1 candidate 1\n", 15, "the length of each of the 2 lanes, or of none"),
+        ("1.end>0\n", "1.end>0\n  chance pos 1 candidate 1 y\n", 15, "the length of a lane must be a whole number"),
+        ("1.end>0\n", "1.end>0\n" + "chance pos 1 reference\n" * 2, 16, "the block has two chances; drop one"),
+        ("  schedule 0", "  chance pos 1 reference\n  lane {\n  }\n  schedule 0", 15, "come before its schedule"),
         ("1.end>0\n}", "1.end>0\n} }", 15, "a block holds 'lane {'"),
         ("1.end>0\n}", "1.end>0\n", 14, "the block has no end here; put a line '}'"),
-        ("  }\n  schedule 0.0+17>1 0.1+5~>1 1.0+3>0 1.end>0\n}\n", "", 12, "the block has no end here"),
+        ("  }\n  schedule 0.0+17>1 0.1+5~>1 1.0+3^>0 1.end>0\n}\n", "", 12, "the block has no end here"),
         ("1.end>0\n}", "1.end>0\n}\n\ntrim", 17, "'trim' comes behind the block, which is the last thing"),
         ("1.end>0\n}", "1.end>0\n}\n}", 16, "'}' comes behind the block"),
         ("1.end>0\n}", "1.end>0\n}\nparallel {\n}\n", 16, "'parallel {' comes behind the block"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from tests.program.refusal import refused
 from tests.program.strategies import EVERY_WORD, programs
 from zsfuzz.program import limits, ops
-from zsfuzz.program.block import MAX_LANES, Block, Switch
+from zsfuzz.program.block import MAX_LANES, Block, Chance, Switch
 from zsfuzz.program.limits import FIELDS, Malformed, StepChecker, check_header, check_program, shown
 from zsfuzz.program.program import Header, Program
 from zsfuzz.program.steps import format_step
@@ -183,10 +183,16 @@ def test_a_block_at_its_limits_is_well_formed() -> None:
         (Block(LANES, (Switch(0, 2, 0, 1),)), "point 0 of operation 2 lies behind the end of lane 0"),
         (Block(LANES, (Switch(0, 1, 1, 1),)), "point 1 of operation 1 lies behind the end of lane 0"),
         (Block(LANES, (Switch(0, 0, limits.MAX_POINT + 1, 1),)), "a point must be a whole number from 0 to"),
-        (
-            Block(LANES, (Switch(0, 0, 0, 1, 3),)),
-            "a switch holds nothing, everything, all but the newest (0, 1, 2), not 3",
-        ),
+        (Block(LANES, (), "pct3"), "a block has a chance or none, not 'pct3'"),  # type: ignore[arg-type]
+        (Block(LANES, (), Chance("", 1)), "a policy is a word of small letters, digits and dashes, not ''"),
+        (Block(LANES, (), Chance("#", 1)), "a policy is a word of small letters, digits and dashes, not '#'"),
+        (Block(LANES, (), Chance("p" * 41, 1)), "a policy is a word of small letters, digits and dashes"),
+        (Block(LANES, (), Chance("p", -1)), "the seed of a policy must be"),
+        (Block(LANES, (), Chance("p", 1, (1,))), "a chance has the length of each of the 2 lanes, or of none"),
+        (Block(LANES, (), Chance("p", 1, (1, -1))), "the length of a lane must be"),
+        (Block(LANES, (), Chance("p", 1, [])), "a chance has the length of each"),  # type: ignore[arg-type]
+        (Block(LANES, (), Chance("p", 1, (), 2)), "the side that a policy drives must be"),
+        (Block(LANES, (Switch(0, 0, 0, 1, 3),)), "what a switch holds back must be a whole number from 0 to 2, not 3"),
         (Block(LANES, tuple(Switch(0, 0, point, 1) for point in range(8193))), "more than 8192 switches"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -199,7 +205,7 @@ def test_a_bad_block_is_refused(block: object, reason: str) -> None:
 
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda value: type(value).__name__)
 def test_no_number_of_a_switch_may_have_a_wrong_value(wrong: Any) -> None:
-    for name in ("lane", "operation", "point", "to"):
+    for name in ("lane", "operation", "point", "to", "held"):
         switch = replace(Switch(0, 0, 0, 1), **{name: wrong})
         assert "must be a whole number" in block_refusal(Block(LANES, (switch,)))
 

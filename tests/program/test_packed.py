@@ -14,7 +14,7 @@ from tests.program.refusal import WHERE, read_or_refused, refused, short
 from tests.program.strategies import EVERY_WORD, programs
 from zsfuzz.errors import HarnessError
 from zsfuzz.program import limits, ops, packed
-from zsfuzz.program.block import Block, Switch
+from zsfuzz.program.block import Block, Chance, Switch
 from zsfuzz.program.packed import (
     MAGIC,
     MAX_OBJECT_BYTES,
@@ -137,6 +137,8 @@ HEAD = b"\x02\x80"
 
 BLOCK = HEAD + b"\x93\x7f\x92\x91\x91\x1b\x90"  # lanes [trim] and []; the schedule is missing
 
+OPEN = BLOCK.replace(b"\x93\x7f", b"\x94\x7f")  # the same with a chance, which is missing too
+
 HOSTILE: list[tuple[bytes, str]] = [
     (b"", "no version"),
     (b"\xc0", "no version"),
@@ -178,7 +180,7 @@ HOSTILE: list[tuple[bytes, str]] = [
     (HEAD + b"\x91\xff", "step 0: there is no operation -1"),
     (b"\x01\x80\x91\x1b\x91\x7f", "step 1: operation 127, a parallel block, came with version 2"),
     (b"\x01\x80\x93\x7f\x92\x91\x91\x1b\x91\x91\x1b\x90", "the file says version 1"),
-    (HEAD + b"\x91\x7f", "step 0: a block takes 2 arguments, lanes and schedule, not 0"),
+    (HEAD + b"\x91\x7f", "step 0: a block takes 2 or 3 arguments, lanes, schedule, perhaps a chance, not 0"),
     (HEAD + b"\x91\xcb\x40\x5f\xc0" + b"\0" * 5, "step 0: a step is a list"),
     (HEAD + b"\x91\x1b\x93\x7f\x05\x90", "step 1: the lanes of a block must be a list, not 5"),
     (HEAD + b"\x93\x7f\x92\x90\x90\xc0", "step 0: the schedule of a block must be a list, not none"),
@@ -199,20 +201,26 @@ HOSTILE: list[tuple[bytes, str]] = [
     (BLOCK + b"\x91\x94\x00\xc3\x05\x01", "the operation of a switch must be a whole number from 0 to 64, not true"),
     (BLOCK + b"\x91\x94\x00\x00\xff\x01", "a point must be a whole number from 0 to 1048575, not -1"),
     (BLOCK + b"\x91\x94\x00\x00\x05\xc3", "where a switch goes must be a whole number, 8 * held + lane, not true"),
-    (
-        BLOCK + b"\x91\x94\x00\x00\x05\xd3\x80" + b"\0" * 7,
-        "where a switch goes must be a whole number, 8 * held + lane, not -9",
-    ),
-    (BLOCK + b"\x91\x94\x00\x00\x05\x19", "a switch holds nothing, everything, all but the newest (0, 1, 2), not 3"),
+    (BLOCK + b"\x91\x94\x00\x00\x05\xcf\x7f" + b"\0" * 6 + b"\1", "holds back must be a whole number from 0 to 2"),
     (BLOCK + b"\x91\x94\x00\x00\x05\x02", "a switch names lane 2, but the block has 2, counted from 0"),
     (BLOCK + b"\x91\x94\x02\x00\x05\x00", "a switch names lane 2, but the block has 2, counted from 0"),
     (BLOCK + b"\x91\x94\x00\x00\x05\x00", "lane 0 cannot switch to itself"),
     (BLOCK + b"\x91\x94\x00\x00\x05\x08", "lane 0 cannot switch to itself"),
+    (BLOCK + b"\x91\x94\x00\x00\x05\x19", "what a switch holds back must be a whole number from 0 to 2, not 3"),
+    (BLOCK + b"\x91\x94\x00\x00\x05\xff", "where a switch goes must be a whole number, 8 * held + lane, not -1"),
     (BLOCK + b"\x91\x94\x00\x02\x00\x01", "behind the end of lane 0, which has 1 operations"),
     (BLOCK + b"\x91\x94\x00\x01\x01\x01", "behind the end of lane 0, which has 1 operations"),
     (BLOCK + b"\x91\x96\x00\x00\x05\x01\x05\x09", "two switches are at point 5 of operation 0"),
     (BLOCK + b"\x91\x96\x00\x00\x05\x01\x04\x01", "not in the order of lane, operation and point"),
     (BLOCK + b"\x92\x94\x01\x00\x00\x00\x94\x00\x00\x05\x01", "not in the order of lane, operation and point"),
+    (OPEN + b"\x90\x05", "the chance of a block must be a list, not 5"),
+    (OPEN + b"\x90\x92\xa1p\x07", "the chance of a block is a list [policy, seed, leader, length, ...]"),
+    (OPEN + b"\x90\x93\x05\x07\x01", "a policy is a word of small letters, digits and dashes, not 5"),
+    (OPEN + b"\x90\x93\xa3a b\x07\x01", "a policy is a word of small letters, digits and dashes, not 'a b'"),
+    (OPEN + b"\x90\x93\xa1p\xff\x01", "the seed of a policy must be a whole number from 0 to 18446744073709551615"),
+    (OPEN + b"\x90\x93\xa1p\x07\x02", "the side that a policy drives must be a whole number from 0 to 1, not 2"),
+    (OPEN + b"\x90\x94\xa1p\x07\x01\x05", "a chance has the length of each of the 2 lanes, or of none"),
+    (OPEN + b"\x90\x95\xa1p\x07\x01\x05\xc3", "the length of a lane must be a whole number"),
     (BLOCK + b"\x90\x91\x1b", "the end: something comes behind the block, which is the last thing"),
     (BLOCK + b"\x90" + BLOCK[2:] + b"\x90", "the end: something comes behind the block"),
     (BLOCK + b"\x90\xc0", "the end: something comes behind the block"),
@@ -380,9 +388,13 @@ def test_what_has_no_block_is_written_as_version_1_and_read_under_either() -> No
 
 def test_the_layout_of_a_block_is_for_ever() -> None:
     lanes = ((ops.Trim(),), ())
-    schedule = (Switch(0, 0, 5, 1), Switch(0, 0, 300, 1, held=1), Switch(0, 1, 0, 1), Switch(1, 0, 0, 0))
-    raw = [127, [[[27]], []], [[0, 0, 5, 1, 300, 9], [0, 1, 0, 1], [1, 0, 0, 0]]]
-    assert pack_program(Program(Header(), (), Block(lanes, schedule))) == sealed(2, {"geometry": "linux-5.10"}, raw)
+    schedule = (Switch(0, 0, 5, 1), Switch(0, 0, 300, 1, held=1), Switch(0, 1, 0, 1, held=2), Switch(1, 0, 0, 0))
+    chance = Chance("pct2", 300, (5, 6), leader=0)
+    raw = [127, [[[27]], []], [[0, 0, 5, 1, 300, 9], [0, 1, 0, 17], [1, 0, 0, 0]]]
+    header = {"geometry": "linux-5.10"}
+    assert pack_program(Program(Header(), (), Block(lanes, schedule))) == sealed(2, header, raw)
+    raw.append(["pct2", 300, 0, 5, 6])
+    assert pack_program(Program(Header(), (), Block(lanes, schedule, chance))) == sealed(2, header, raw)
 
 
 def test_a_schedule_of_many_switches_at_one_operation_takes_several_runs() -> None:

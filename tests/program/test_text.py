@@ -325,7 +325,7 @@ def test_a_program_is_written_under_the_first_version_that_has_all_it_needs() ->
     assert format_program(Program(Header(switches=SWITCHES[:-1]), ())).startswith("zsfuzz 1\n")
 
 
-@pytest.mark.parametrize("line", ["parallel {", "lane {", "}", "schedule 0 1 1 0", "{"])
+@pytest.mark.parametrize("line", ["parallel {", "lane {", "}", "schedule 0 1 1 0", "chance pos 1 candidate", "{"])
 def test_the_words_of_blocks_are_refused_in_a_file_that_names_version_1(line: str) -> None:
     message = refused(parse_program, f"zsfuzz 1\n---\ntrim\n\n{line}\ntrim\n", WHERE)
     assert message == f"{WHERE}:5: parallel blocks came with version 2; write 'zsfuzz 2' in the first line"

@@ -9,15 +9,18 @@ Next:  zsfuzz/campaign/verdict.py runs, zsfuzz/report/trace.py draws.
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import Any
 
 from zsfuzz.campaign.findings import replay_command
-from zsfuzz.campaign.running import Runners
+from zsfuzz.campaign.running import ProgramRunner, Runners
 from zsfuzz.campaign.verdict import Verdict, judge
 from zsfuzz.cli import options, programs, status
 from zsfuzz.cli.output import Output
 from zsfuzz.program.files import load_program
+from zsfuzz.program.program import Program, with_schedule
+from zsfuzz.report.lanes import LaneWatch, lane_lines, lanes_json
 from zsfuzz.report.trace import Trace, trace_lines
 from zsfuzz.report.verdict import verdict_json, verdict_lines
 
@@ -29,6 +32,7 @@ _EXAMPLES = """\
 
 _MORE = """\
 Targets and faults come from each file's header unless options name them; --fault adds to the header's.
+A finding among lanes is shown as a table, one column a lane; --trace shows every point of it.
 Every step is followed by a full comparison, but for huge programs. A file that no longer gives the
 verdict of its header is named.
 Exit status: 0 no finding, 1 a finding (with --strict also: a verdict that changed), 2 a bad file, 3 a fault.
@@ -66,15 +70,40 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
         verdict = judge(program, runner, targets, str(path), trace, arguments.cadence)
         if verdict.finding is not None or (arguments.strict and not verdict.as_kept):
             worst = status.FINDING
+        watch = _watch_lanes(program, runner, verdict)
         if arguments.json:
-            results.append(verdict_json(verdict, str(path), replay_command(path), trace))
+            entry = verdict_json(verdict, str(path), replay_command(path), trace)
+            if watch is not None and verdict.finding is not None:
+                entry["lanes"] = lanes_json(watch.of(verdict.finding.target), everything=arguments.trace)
+            results.append(entry)
         else:
             _print(verdict, path, trace, choice.overrides, output)
+            _print_lanes(program, verdict, watch, output, everything=arguments.trace)
     if arguments.json:
         output.json({"results": results})
     elif len(loaded) > 1:
         output.line(f"{len(loaded)} programs")
     return worst
+
+
+def _watch_lanes(program: Program, runner: ProgramRunner, verdict: Verdict) -> LaneWatch | None:
+    """Run a program whose lanes gave a finding once more, and watch them; None for any other."""
+    finding = verdict.finding
+    if finding is None or program.block is None or finding.step < len(program.steps):
+        return None
+    watch = LaneWatch()
+    runner.run(with_schedule(program, verdict.result.schedule), observer=watch)
+    return watch
+
+
+def _print_lanes(
+    program: Program, verdict: Verdict, watch: LaneWatch | None, output: Output, *, everything: bool
+) -> None:
+    if watch is None or verdict.finding is None or program.block is None:
+        return
+    width = shutil.get_terminal_size((120, 24)).columns
+    output.lines(lane_lines(watch.of(verdict.finding.target), program.block, width, everything=everything))
+    output.line()
 
 
 def _print(verdict: Verdict, path: Path, trace: Trace | None, overridden: bool, output: Output) -> None:

@@ -8,11 +8,12 @@ Next:  the shapes in zsfuzz/engine/lane_idioms.py; who asks: zsfuzz/engine/paral
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from zsfuzz.engine.choose import CHOOSERS
 from zsfuzz.engine.generate import StepWriter
-from zsfuzz.engine.lane_idioms import LANE_IDIOMS, Lane, settle
+from zsfuzz.engine.lane_idioms import LANE_IDIOMS, NEED_BARRIERS, Lane, settle
 from zsfuzz.engine.profile import draw_profile
 from zsfuzz.engine.rng import Dice
 from zsfuzz.program.block import MAX_LANES, PORTFOLIO, Block, Chance, Switch, without_operation
@@ -41,8 +42,14 @@ def generate_parallel(dice: Dice, header: Header) -> Program:
     for _ in range(dice.below(STEPS_BEFORE)):
         writer.write()
     settle(writer)
-    lanes = dice.pick(LANE_IDIOMS)(writer) if dice.percent(80) else [[] for _ in range(dice.between(2, MAX_LANES))]
+    lanes = _idiom(dice, header)(writer) if dice.percent(80) else [[] for _ in range(dice.between(2, MAX_LANES))]
     return Program(header, tuple(writer.steps), _block(writer, lanes))
+
+
+def _idiom(dice: Dice, header: Header) -> Callable[[StepWriter], list[Lane]]:
+    if "store_buffers" in header.switches and dice.percent(50):
+        return dice.pick(NEED_BARRIERS)
+    return dice.pick(LANE_IDIOMS)
 
 
 def reblocked(dice: Dice, program: Program) -> Program:
@@ -51,7 +58,7 @@ def reblocked(dice: Dice, program: Program) -> Program:
     for step in program.steps:
         writer.sketch.apply(step)
     before = len(writer.steps)
-    lanes = dice.pick(LANE_IDIOMS)(writer)
+    lanes = _idiom(dice, program.header)(writer)
     added = tuple(writer.steps[before:])
     return replace(program, steps=program.steps + added, block=_block(writer, lanes))
 
@@ -111,7 +118,8 @@ def _mutated_schedule(dice: Dice, block: Block, lengths: tuple[int, ...]) -> Blo
             key = dice.pick(sorted(switches))
             gone = switches.pop(key)
             if dice.percent(70):
-                point = max(0, gone.point + dice.between(-8, 8))
+                shifted = max(0, gone.point + dice.between(-8, 8))
+                point = 0 if gone.operation == len(block.lanes[gone.lane]) else shifted
                 switches[key[0], key[1], point] = replace(gone, point=point)
             continue
         lane = dice.below(len(block.lanes))

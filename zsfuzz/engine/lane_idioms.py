@@ -165,6 +165,23 @@ def place_objects(writer: StepWriter) -> int:
     return 1 + writer.dice.below(2)
 
 
+def worker_against_revival(writer: StepWriter) -> list[Lane]:
+    """An empty zspage waits for the worker, and a malloc of its class wants it."""
+    place = Place(writer, 1)
+    dice = place.dice
+    page_slot = writer.choose.empty_page_slot()
+    writer.emit(Isolate(page_slot, place.component()))
+    writer.emit(FREE[place.slots[0]])
+    lanes: list[Lane] = [[place.malloc(), place.malloc()], [RUN_WORK, RUN_WORK]]
+    if dice.percent(60):
+        writer.emit(PUTBACK[page_slot])
+    else:
+        lanes.append([PUTBACK[page_slot]])
+    if dice.percent(30):
+        lanes[0].append(COMPACT[0])
+    return lanes
+
+
 def destroy_against_putback(writer: StepWriter) -> list[Lane]:
     """A pool is destroyed while pages of it come back."""
     dice = writer.dice
@@ -268,6 +285,7 @@ LANE_IDIOMS: tuple[Callable[[StepWriter], list[Lane]], ...] = (
     free_against_scanner,
     malloc_against_scanner,
     worker_against_migration,
+    worker_against_revival,
     destroy_against_putback,
     isolation_against_users,
     map_against_movers,
@@ -277,6 +295,9 @@ LANE_IDIOMS: tuple[Callable[[StepWriter], list[Lane]], ...] = (
     core_against_users,
     readers,
 )
+
+NEED_BARRIERS = (destroy_against_putback, malloc_against_scanner, free_against_scanner)
+"""Idioms in which the order of single stores matters: picked more often where there are store buffers."""
 
 
 def settle(writer: StepWriter) -> None:

@@ -65,10 +65,12 @@ class BlockResult:
     lengths: tuple[int, ...] = ()
     features: set[int] = field(default_factory=set)
 
+    own: tuple[Switch, ...] | None = None
+
     @property
     def schedule(self) -> tuple[Switch, ...]:
-        """Return the switches that the leading side made, as far as it came."""
-        return schedule_of(self.taken)
+        """Return the block's own schedule, or the switches that the leading side made, as far as it came."""
+        return self.own if self.own is not None else schedule_of(self.taken)
 
 
 def replay_of(schedule: tuple[Switch, ...]) -> Replay:
@@ -99,11 +101,11 @@ class BlockJudge:
         """Do all of it. chance: makes the schedule; None for the block's own."""
         reference, candidate = self._sides
         saved = reference.save()
+        self.result.own = self._block.schedule if chance is None else None
         order = (1, 0) if chance is None or chance.leader else (0, 1)
         for number in order:
             first = number == order[0]
-            schedule = self._block.schedule if chance is None else self.result.schedule
-            policy = replay_of(schedule) if chance is None or not first else self._policy(chance)
+            policy = self._policy(chance) if chance is not None and first else replay_of(self.result.schedule)
             self._run_side(number, policy, observers[number], leads=first)
         runs = self.result.runs
         found = self.linearized(candidate, runs["candidate"])

@@ -155,8 +155,8 @@ def _given_back_by(block: Block, page_slot: int, owner: int) -> int:
                 back = True
             case ops.Isolate(slot) if slot == page_slot and not back:
                 return -1
-            case ops.DestroyPool():
-                return -1
+            case ops.DestroyPool() | ops.Map() | ops.SpeculativeGet() if back:
+                return -1  # it waits itself, or holds what forbids to give back
             case _:
                 pass
     return owner if back else -1

@@ -22,7 +22,7 @@ from zsfuzz.execute.drain import drain
 from zsfuzz.execute.features import Features
 from zsfuzz.execute.names import FAIL_OPERATION, snake
 from zsfuzz.execute.operations import NO_OP, Operations, describe
-from zsfuzz.execute.result import Observer, RunResult
+from zsfuzz.execute.result import LaneWatcher, Observer, RunResult
 from zsfuzz.execute.side import Side
 from zsfuzz.machine.lanes import Observer as LaneObserver
 from zsfuzz.machine.report import Report
@@ -74,6 +74,8 @@ class Execution(Operations):
         self.kept: Checkpoint | None = None
         self.block: BlockJudge | None = None
         self._lane_observers: tuple[LaneObserver | None, LaneObserver | None] = (None, None)
+        if isinstance(observer, LaneWatcher):
+            self._lane_observers = observer.lane_observers
 
     # -- checkpoints
 

@@ -1,7 +1,7 @@
 """What one run of one program gave.
 
 In:    counters and findings of zsfuzz/execute/runner.py.
-Out:   RunResult, and the rows that a trace shows.
+Out:   RunResult, the rows that a trace shows, and who may watch a run.
 Never: references into a machine: a result outlives the run.
 """
 
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from zsfuzz.machine.lanes import Observer as LaneObserver
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.program.block import Switch
 from zsfuzz.program.ops import Operation
@@ -61,3 +62,12 @@ class Observer(Protocol):
 
     def pages(self, index: int, reference: list[PageRow], candidate: list[PageRow]) -> None:
         """The map of pfns of both sides at the first difference, or at the end."""
+
+
+@runtime_checkable
+class LaneWatcher(Observer, Protocol):
+    """An Observer that also wants to be told what the lanes of a block do, on either side."""
+
+    @property
+    def lane_observers(self) -> tuple[LaneObserver | None, LaneObserver | None]:
+        """Return who is told of the reference's lanes, and of the candidate's."""

@@ -19,6 +19,7 @@ from zsfuzz.execute.side import Side
 from zsfuzz.machine.geometry import geometry
 from zsfuzz.machine.lanes import Lanes
 from zsfuzz.machine.machine import MachineConfig
+from zsfuzz.machine.policies import check_policy
 from zsfuzz.program.ops import Malloc
 from zsfuzz.program.program import Header, Program
 from zsfuzz.target.registry import resolve_pair
@@ -78,6 +79,8 @@ class Runner:
 
     def _key(self, program: Program) -> PairKey:
         faults = tuple(dict.fromkeys((*self.faults, *program.header.faults)))
+        if program.block is not None and program.block.chance is not None:
+            check_policy(program.block.chance.policy)
         return machine_config(program), faults, program.block is not None
 
     def _sides(self, key: PairKey) -> tuple[Side, Side]:

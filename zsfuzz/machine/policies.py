@@ -1,7 +1,8 @@
 """Policies: ways to decide which lane goes on, each a pure function of its seed and of what it was told.
 
 In:    a Random of the caller's; for some, how long the lanes are and which access each is about to make.
-Out:   Replay, RandomWalk, PCT, POS, UniformWalk, StoreBuffers, RoundRobin; make_policy() by the words of zsfuzz/program/block.py.
+Out:   Replay, RandomWalk, PCT, POS, UniformWalk, StoreBuffers, RoundRobin; make_policy(), by a word of
+       zsfuzz/program/block.py.
 Never: a clock, a global random; an opinion on what is right.
 Next:  who asks: zsfuzz/machine/lanes.py.
 
@@ -18,12 +19,16 @@ from math import log
 from random import Random
 from typing import Final
 
+from zsfuzz.errors import UsageError
 from zsfuzz.machine import points
 from zsfuzz.machine.lanes import OPERATION_POINTS_MOST, Lane, Lanes, Policy
 
 NEVER: Final = OPERATION_POINTS_MOST
-HOLD_EVERY: Final = 24
-"""StoreBuffers: one in so many points behind a store holds it back."""
+HOLD_EVERY: Final = (16, 48, 160)
+"""StoreBuffers: one in so many points behind a plain store holds it back; drawn for each run."""
+
+HOLD_ATOMIC_EVERY: Final = 4
+"""The same behind a relaxed atomic: there are few, and others look at what they change."""
 
 HOLD_PERCENT: Final = 30
 """How often a switch holds stores back, where store buffers are on."""
@@ -240,6 +245,7 @@ class StoreBuffers:
     def __init__(self, rng: Random, every: int) -> None:
         self._rng = rng
         self._stay = 1 - 1 / max(2, every)
+        self._hold_every = rng.choice(HOLD_EVERY)
 
     def start(self, lanes: Lanes) -> None:
         """Nothing to prepare."""
@@ -249,12 +255,14 @@ class StoreBuffers:
         return 1
 
     def choose(self, lanes: Lanes, lane: Lane, able: Sequence[int]) -> tuple[int, int]:
-        """Hold stores back where there are some, one time in HOLD_EVERY; else walk on."""
+        """Hold stores back where there are some, now and then; else walk on."""
         rest = others(lane, able)
         if not rest:
             return lane.number, 0
-        if lane.log and self._rng.random() * HOLD_EVERY < 1:
-            return self._rng.choice(rest), 1 + self._rng.randrange(2)
+        if lane.log:
+            every = HOLD_ATOMIC_EVERY if any(each.add for each in lane.log) else self._hold_every
+            if self._rng.random() * every < 1:
+                return self._rng.choice(rest), 1 + self._rng.randrange(2)
         if self._rng.random() < self._stay:
             return lane.number, 0
         return self._rng.choice(rest), 0
@@ -301,6 +309,12 @@ MAKERS: Final[Mapping[str, Callable[[Random, LaneLengths], Policy]]] = {
     "round-robin": lambda rng, lengths: RoundRobin(rng.choice((1, 3, 10, 30, 100))),
 }
 """How each is made from a Random and an estimate of the points of each lane."""
+
+
+def check_policy(name: str) -> None:
+    """Errors: UsageError for a name, of a file perhaps, that no policy has."""
+    if name not in MAKERS:
+        raise UsageError(f"unknown policy {name!r}; use one of {', '.join(MAKERS)}")
 
 
 def make_policy(name: str, rng: Random, lengths: LaneLengths) -> Policy:

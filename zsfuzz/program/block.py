@@ -96,12 +96,12 @@ def with_each(block: Block, change: Callable[[Operation], Operation]) -> Block:
     return replace(block, lanes=tuple([tuple([change(step) for step in lane]) for lane in block.lanes]))
 
 
-def block_of(lanes: Iterable[Sequence[Operation]], schedule: Iterable[Switch]) -> Block:
+def block_of(lanes: Iterable[Sequence[Operation]], schedule: Iterable[Switch], chance: Chance | None = None) -> Block:
     """Return a block; the schedule is put in order, of two switches at one place the first stays."""
     kept: dict[Place, Switch] = {}
     for switch in schedule:
         kept.setdefault(switch.place, switch)
-    return Block(tuple(map(tuple, lanes)), tuple(sorted(kept.values())))
+    return Block(tuple(map(tuple, lanes)), tuple(sorted(kept.values())), chance)
 
 
 # -- operations
@@ -112,7 +112,7 @@ def without_operation(block: Block, lane: int, operation: int) -> Block:
     lanes = [list(steps) for steps in block.lanes]
     del lanes[lane][operation]
     kept = [switch for switch in block.schedule if switch.place[:2] != (lane, operation)]
-    return block_of(lanes, [_moved(switch, lane, operation, -1) for switch in kept])
+    return block_of(lanes, [_moved(switch, lane, operation, -1) for switch in kept], block.chance)
 
 
 def with_operation(block: Block, lane: int, at: int, operation: Operation) -> Block:
@@ -122,7 +122,7 @@ def with_operation(block: Block, lane: int, at: int, operation: Operation) -> Bl
     """
     lanes = [list(steps) for steps in block.lanes]
     lanes[lane].insert(at, operation)
-    return block_of(lanes, [_moved(switch, lane, at, 1) for switch in block.schedule])
+    return block_of(lanes, [_moved(switch, lane, at, 1) for switch in block.schedule], block.chance)
 
 
 def replaced_operation(block: Block, lane: int, at: int, operation: Operation) -> Block:
@@ -145,7 +145,7 @@ def moved_operation(block: Block, lane: int, operation: int, to_lane: int, at: i
         if switch.place[:2] == (lane, operation)
     ]
     rest = with_operation(without_operation(block, lane, operation), to_lane, at, step)
-    return block_of(rest.lanes, (*rest.schedule, *taken))
+    return block_of(rest.lanes, (*rest.schedule, *taken), block.chance)
 
 
 def _moved(switch: Switch, lane: int, first: int, by: int) -> Switch:
@@ -166,7 +166,14 @@ def without_lane(block: Block, lane: int) -> Block:
         for switch in block.schedule
         if lane not in (switch.lane, switch.to)
     ]
-    return block_of(lanes, kept)
+    return block_of(lanes, kept, _without_length(block.chance, lane))
+
+
+def _without_length(chance: Chance | None, lane: int) -> Chance | None:
+    """Return a chance that expects nothing any more of a lane."""
+    if chance is None or not chance.lengths:
+        return chance
+    return replace(chance, lengths=chance.lengths[:lane] + chance.lengths[lane + 1 :])
 
 
 def merged_lanes(block: Block, lane: int, into: int) -> Block:
@@ -184,7 +191,7 @@ def merged_lanes(block: Block, lane: int, into: int) -> Block:
         if switch.lane == lane:
             switch = replace(switch, lane=into, operation=switch.operation + first)
         kept.append(replace(switch, to=into) if switch.to == lane else switch)
-    return without_lane(block_of(lanes, kept), lane)
+    return without_lane(block_of(lanes, kept, block.chance), lane)
 
 
 # -- switches
@@ -192,7 +199,7 @@ def merged_lanes(block: Block, lane: int, into: int) -> Block:
 
 def with_switch(block: Block, switch: Switch) -> Block:
     """Return a block with one switch more, in place of one that is at the same place."""
-    return block_of(block.lanes, (switch, *block.schedule))
+    return block_of(block.lanes, (switch, *block.schedule), block.chance)
 
 
 def without_switch(block: Block, index: int) -> Block:

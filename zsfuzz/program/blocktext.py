@@ -21,16 +21,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from zsfuzz.program.block import Block, Switch, block_of
+from zsfuzz.program.block import Block, Chance, Switch, block_of
 from zsfuzz.program.limits import BlockChecker, Malformed, StepChecker, shown
 from zsfuzz.program.ops import Operation
 from zsfuzz.program.steps import format_step, parse_number, parse_step
 
 BEGIN = "parallel"
-BLOCK_WORDS = frozenset({BEGIN, "lane", "schedule", "{", "}"})
+BLOCK_WORDS = frozenset({BEGIN, "lane", "schedule", "chance", "{", "}"})
 SCHEDULE_CHARS = 110
 """Of a line of the schedule; a longer schedule takes several lines."""
 
+_CHANCE_USAGE = "write: chance POLICY SEED reference|candidate [LENGTH]..."
+_SIDES = ("reference", "candidate")
 _USAGE = "write: schedule LANE.OPERATION+POINT>TO or LANE.end>TO, with ~> or ^> for held stores"
 _SWITCH = re.compile(r"(\w+)\.(?:(end)|(\w+)\+(\w+))([~^]?)>(\w+)")
 _HELD = ("", "~", "^")
@@ -45,6 +47,8 @@ def format_block(block: Block) -> Iterator[str]:
             yield f"    {format_step(operation)}"
         yield "  }"
     yield from _format_schedule(block)
+    if (chance := block.chance) is not None:
+        yield " ".join(map(str, ("  chance", chance.policy, chance.seed, _SIDES[chance.leader], *chance.lengths)))
     yield "}"
 
 
@@ -61,7 +65,7 @@ def _format_schedule(block: Block) -> Iterator[str]:
 
 
 def format_switch(switch: Switch, operations_count: int) -> str:
-    """Return 0.2+17>1, or 0.end>1. operations_count: of the lane that gives way."""
+    """Return 0.2+17>1, 0.2+17~>1, 0.2+17^>1 or 0.end>1. operations_count: of the lane that gives way."""
     place = "end" if switch.operation == operations_count else f"{switch.operation}+{switch.point}"
     return f"{switch.lane}.{place}{_HELD[switch.held]}>{switch.to}"
 
@@ -74,6 +78,7 @@ class BlockReader:
         self.block: Block | None = None
         self._lanes: list[list[Operation]] = []
         self._schedule: list[Switch] = []
+        self._chance: Chance | None = None
         self._checker = BlockChecker(steps)
         self._in_lane = False
         if line.split() != [BEGIN, "{"]:
@@ -94,18 +99,20 @@ class BlockReader:
         elif words == ["}"]:
             self._schedule.sort()
             self._checker.end(self._schedule)
-            self.block = block_of(self._lanes, self._schedule)
+            self.block = block_of(self._lanes, self._schedule, self._chance)
         elif words[0] == "lane":
             self._lane(line, words)
         elif words[0] == "schedule":
             self._switches(words[1:])
+        elif words[0] == "chance":
+            self._take_chance(words[1:])
         else:
-            raise Malformed(f"a block holds 'lane {{', 'schedule' and its end '}}', not {shown(line)}")
+            raise Malformed(f"a block holds 'lane {{', 'schedule', 'chance' and its end '}}', not {shown(line)}")
 
     def _lane(self, line: str, words: list[str]) -> None:
         if words != ["lane", "{"]:
             raise Malformed(f"a lane begins with a line 'lane {{', not {shown(line)}")
-        if self._schedule:
+        if self._schedule or self._chance is not None:
             raise Malformed("the lanes of a block come before its schedule; move it behind them")
         self._checker.lane()
         self._lanes.append([])
@@ -125,6 +132,16 @@ class BlockReader:
             switch = self._switch(word)
             self._checker.switch(switch)
             self._schedule.append(switch)
+
+    def _take_chance(self, words: list[str]) -> None:
+        if self._chance is not None:
+            raise Malformed("the block has two chances; drop one")
+        if len(words) < 3 or words[2] not in _SIDES:
+            raise Malformed(f"a policy, its seed and the side that it drives are missing; {_CHANCE_USAGE}")
+        seed = parse_number(words[1], "the seed of a policy")
+        lengths = tuple([parse_number(word, "the length of a lane") for word in words[3:]])
+        self._chance = Chance(words[0], seed, lengths, _SIDES.index(words[2]))
+        self._checker.chance(self._chance)
 
     def _switch(self, word: str) -> Switch:
         parts = _SWITCH.fullmatch(word)

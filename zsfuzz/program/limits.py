@@ -16,6 +16,7 @@ Next:  the readers zsfuzz/program/text.py and zsfuzz/program/packed.py, which ch
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from enum import Enum
@@ -24,7 +25,7 @@ from typing import Any, Generic, TypeVar
 
 from zsfuzz.errors import UsageError
 from zsfuzz.program import ops
-from zsfuzz.program.block import HOLDS, MAX_LANES, MIN_LANES, Block, Place, Switch
+from zsfuzz.program.block import HOLDS, MAX_LANES, MIN_LANES, Block, Chance, Place, Switch
 from zsfuzz.program.program import SWITCHES, Header, Program
 
 MAX_FILE_BYTES = 64 << 20  # every well-formed program fits, in both forms (a test adds it up)
@@ -49,7 +50,10 @@ MAX_BLOCK_OPERATIONS = 128  # how many histories they may have is what bounds th
 MAX_BLOCK_PAGE_NAMES = 512  # a block is one part of a packed file, and fits
 MAX_SWITCHES = 8192
 MAX_POINT = (1 << 20) - 1
+MAX_SEED = (1 << 64) - 1
+MAX_LANE_LENGTH = (1 << 32) - 1
 _SHOWN_CHARS = 40
+_POLICY = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 Member = TypeVar("Member", bound=Enum)
 
@@ -151,6 +155,10 @@ ZONE_PAGES = Number("the memory of a zone", MAX_ZONE_PAGES)
 LANE = Number("a lane", MAX_LANES - 1)
 LANE_OPERATION = Number("the operation of a switch", MAX_LANE_OPERATIONS)
 POINT = Number("a point", MAX_POINT)
+SEED = Number("the seed of a policy", MAX_SEED)
+SIDE = Number("the side that a policy drives", 1)
+LANE_LENGTH = Number("the length of a lane", MAX_LANE_LENGTH)
+HELD = Number("what a switch holds back", len(HOLDS) - 1)
 GFP = Choice("gfp", ops.Gfp)
 MAP_MODE = Choice("a map mode", ops.MapMode)
 MIGRATE_MODE = Choice("a migrate mode", ops.MigrateMode)
@@ -286,12 +294,11 @@ class BlockChecker:
             (LANE_OPERATION, switch.operation),
             (POINT, switch.point),
             (LANE, switch.to),
+            (HELD, switch.held),
         ):
             reason = kind.refusal(value)
             if reason is not None:
                 raise Malformed(reason)
-        if type(switch.held) is not int or not 0 <= switch.held < len(HOLDS):
-            raise Malformed(f"a switch holds {', '.join(HOLDS)} (0, 1, 2), not {shown(switch.held)}")
         self._check_place(switch)
         if len(self._places) == MAX_SWITCHES:
             raise Malformed(f"the schedule has more than {MAX_SWITCHES} switches; drop some")
@@ -310,6 +317,18 @@ class BlockChecker:
             raise Malformed(f"{place} lies behind the end of lane {switch.lane}, which has {count} operations")
         if switch.place in self._places:
             raise Malformed(f"two switches are at point {switch.point} of operation {switch.operation}; drop one")
+
+    def chance(self, chance: Chance) -> None:
+        """Check a schedule that is still to be made. Errors: Malformed. Whether the policy exists is not asked here."""
+        if type(chance.policy) is not str or not _POLICY.fullmatch(chance.policy):
+            raise Malformed(f"a policy is a word of small letters, digits and dashes, not {shown(chance.policy)}")
+        if type(chance.lengths) is not tuple or len(chance.lengths) not in (0, len(self._counts)):
+            raise Malformed(f"a chance has the length of each of the {len(self._counts)} lanes, or of none")
+        checked = [(SEED, chance.seed), (SIDE, chance.leader), *((LANE_LENGTH, each) for each in chance.lengths)]
+        for kind, value in checked:
+            reason = kind.refusal(value)
+            if reason is not None:
+                raise Malformed(reason)
 
     def end(self, schedule: Iterable[Switch]) -> None:
         """Check what is known only at the end. Errors: Malformed for too few lanes, or switches out of order."""
@@ -400,3 +419,7 @@ def _check_block(block: object, checker: BlockChecker) -> None:
             raise Malformed(f"a schedule is a tuple of switches, with {shown(switch)} it is not")
         checker.switch(switch)
     checker.end(block.schedule)
+    if block.chance is not None:
+        if type(block.chance) is not Chance:
+            raise Malformed(f"a block has a chance or none, not {shown(block.chance)}")
+        checker.chance(block.chance)

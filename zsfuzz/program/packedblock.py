@@ -5,8 +5,9 @@ Out:   raw_block(), unpack_block().
 Never: limits (zsfuzz/program/limits.py), msgpack itself (zsfuzz/program/packed.py).
 Next:  a step in zsfuzz/program/packedstep.py; the layout in docs/program-format.md.
 
-    [127, [lane, ...], [run, ...]]         a lane is a list of steps
+    [127, [lane, ...], [run, ...]]         a lane is a list of steps; a fourth entry is the chance, if there is one
     run = [lane, operation, point, to, point, to, ...]
+    chance = [policy, seed, leader, length of lane 0, ...]
 
 A run holds switches of one operation, in the order of their points: most schedules have many in few operations.
 `to` has what is held back above its lowest 3 bits: 8 * held + lane. Runs are short, as any list of a file is: msgpack
@@ -19,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any, TypeGuard
 
-from zsfuzz.program.block import Block, Switch, block_of
+from zsfuzz.program.block import Block, Chance, Switch, block_of
 from zsfuzz.program.limits import MAX_MIGRATE_PAGES, BlockChecker, Malformed, StepChecker, shown
 from zsfuzz.program.ops import Operation
 from zsfuzz.program.packedstep import raw_step, unpack_step
@@ -37,7 +38,10 @@ def is_block(raw: object) -> TypeGuard[list[Any]]:
 def raw_block(block: Block) -> list[object]:
     """Return the block as a list."""
     lanes = [[raw_step(operation) for operation in lane] for lane in block.lanes]
-    return [BLOCK_OPCODE, lanes, list(_raw_runs(block.schedule))]
+    raw: list[object] = [BLOCK_OPCODE, lanes, list(_raw_runs(block.schedule))]
+    if (chance := block.chance) is not None:
+        raw.append([chance.policy, chance.seed, chance.leader, *chance.lengths])
+    return raw
 
 
 def _raw_runs(schedule: Iterable[Switch]) -> Iterator[list[int]]:
@@ -55,8 +59,8 @@ def unpack_block(raw: list[Any], steps: StepChecker) -> Block:
 
     Errors: Malformed for what is none after all, or is beyond a limit.
     """
-    if len(raw) != 3:
-        raise Malformed(f"a block takes 2 arguments, lanes and schedule, not {len(raw) - 1}")
+    if len(raw) not in (3, 4):
+        raise Malformed(f"a block takes 2 or 3 arguments, lanes, schedule, perhaps a chance, not {len(raw) - 1}")
     checker = BlockChecker(steps)
     lanes = [_lane(lane, checker) for lane in _list(raw[1], "the lanes of a block")]
     schedule: list[Switch] = []
@@ -65,7 +69,17 @@ def unpack_block(raw: list[Any], steps: StepChecker) -> Block:
             checker.switch(switch)
             schedule.append(switch)
     checker.end(schedule)
-    return block_of(lanes, schedule)
+    return block_of(lanes, schedule, _chance(raw[3], checker) if len(raw) == 4 else None)
+
+
+def _chance(raw: object, checker: BlockChecker) -> Chance:
+    parts = _list(raw, "the chance of a block")
+    if len(parts) < 3:
+        raise Malformed("the chance of a block is a list [policy, seed, leader, length, ...]")
+    policy, seed, leader, *lengths = parts
+    chance = Chance(policy, seed, tuple(lengths), leader)
+    checker.chance(chance)
+    return chance
 
 
 def _lane(raw: object, checker: BlockChecker) -> list[Operation]:
@@ -79,7 +93,7 @@ def _lane(raw: object, checker: BlockChecker) -> list[Operation]:
 
 
 def _switches(run: list[Any]) -> Iterator[Switch]:
-    """Yield what a run says. The checker sees every number; held or not must be clear before."""
+    """Yield what a run says. The checker sees every number but this sum."""
     if len(run) < 4 or len(run) % 2:
         raise Malformed("a run of switches is a list [lane, operation, point, to, ...], of point and to at least one")
     lane, operation, *pairs = run

@@ -35,7 +35,7 @@ from zsfuzz.program.limits import (
 
 _HEXADECIMAL = re.compile(r"0x[0-9a-f]{1,16}")
 _DIGITS = 20  # of the largest size_t
-_OF_BLOCKS = frozenset({"lane", "schedule", "{", "}"})
+_OF_BLOCKS = frozenset({"lane", "schedule", "chance", "{", "}"})
 
 
 def format_step(step: ops.Operation) -> str:

@@ -36,6 +36,7 @@ def _block(block: Block) -> dict[str, Any]:
     return {
         "lanes": [_operations(lane) for lane in block.lanes],
         "schedule": [_plain(switch) for switch in block.schedule],
+        "chance": None if block.chance is None else _plain(block.chance),
     }
 
 

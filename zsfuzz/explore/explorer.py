@@ -225,9 +225,11 @@ def _differences(state: EndState, other: EndState) -> list[tuple[str, str]]:
         for (lane, number, name), outcome in _calls(state)
         if calls.get((lane, number, name)) != outcome
     ]
-    for slot in state.slots:
-        if slots.get(slot[0]) != slot:
-            differing.append(("live object", f"h{slot[0]} of {slot[2]} bytes holding {slot[3][:32]}"))
+    differing += [
+        ("live object", f"h{slot[0]} of {slot[2]} bytes holding {slot[3][:32]}")
+        for slot in state.slots
+        if slots.get(slot[0]) != slot
+    ]
     differing += [("live object", f"no h{slot}") for slot in slots if slot not in {each[0] for each in state.slots}]
     differing += [(name, f"{name} = {value}") for name, value in state.drained if drained.get(name) != value]
     return differing or [("end", "other calls")]

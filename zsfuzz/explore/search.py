@@ -14,7 +14,7 @@ differ in the order of independent neighbours only are *equivalent*: they end al
 makes most reductions unsound, for an equivalent execution may cost more (Coons, Musuvathi, McKinley, "Bounded
 partial-order reduction", OOPSLA 2013). Two are used, and why they are sound is this.
 
-1. *Sleep sets for the lane that went on* (Godefroid, 1996, only where the bound allows it). At a node where lane p could
+1. *Sleep sets for the lane that went on* (Godefroid, 1996, where the bound allows it). At a node where lane p could
    go on, its step t is tried first. Below the other branches, p sleeps until a step that t depends on is taken; a lane
    that sleeps is not chosen. Siblings among those other branches do not put each other to sleep: to take one of them
    first may cost a preemption more.
@@ -45,8 +45,8 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from zsfuzz.machine.lanes import EVERYTHING as HOLD_EVERYTHING
 from zsfuzz.machine.lanes import ALL_BUT_NEWEST, OPERATION_POINTS_MOST, Lane, Lanes, Policy
+from zsfuzz.machine.lanes import EVERYTHING as HOLD_EVERYTHING
 from zsfuzz.machine.lanes import NOTHING as HOLD_NOTHING
 from zsfuzz.machine.recording import NOTHING, Footprint, Recorder
 
@@ -67,7 +67,7 @@ class Cut(BaseException):
 
 
 class System(Protocol):
-    """Lanes that can be run again and again. recorder: of its machine; the system turns it off when lanes have ended."""
+    """Lanes that can be run again and again. recorder: of its machine; it is turned off when all lanes have ended."""
 
     @property
     def recorder(self) -> Recorder: ...
@@ -87,9 +87,9 @@ class Node:
     """A place where the scheduler asks. current: who ran until here. at: points it had passed. able: who may go on.
 
     used: preemptions so far. sleep: lane -> its step, which need not be taken. chosen, todo: the branch that is being
-    explored, and those to come. step: what the chosen lane's step touched. stayed: what the current lane's own next step
-    touched. beyond: by who went on first: what others touched before `current` went on. ahead: the same of the node
-    after the current lane's own step.
+    explored, and those to come. step: what the chosen lane's step touched. stayed: what the current lane's own next
+    step touched. beyond: by who went on first: what others touched before `current` went on. ahead: the same of the
+    node after the current lane's own step.
     """
 
     sort: str

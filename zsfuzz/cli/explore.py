@@ -77,13 +77,14 @@ def add(commands: options.Commands) -> None:
 
 @dataclass(slots=True)
 class _Work:
-    """One command on its way. before: seconds of earlier ones. executions: of this one."""
+    """One command on its way. before: seconds of earlier ones. searching: since when it searches. executions: its own."""
 
     file: str
     exploration: Exploration
     state: Path | None
     before: float = 0.0
     started: float = 0.0
+    searching: float = 0.0
     executions: int = 0
 
     @property
@@ -149,7 +150,7 @@ def _read(path: Path) -> bytes:
 def _search(work: _Work, arguments: argparse.Namespace, output: Output) -> str:
     """Search until everything is done or something cuts it. Returns what did."""
     stop, exploration = StopFlag(), work.exploration
-    saved = shown = time.monotonic()
+    work.searching = saved = shown = time.monotonic()
     reason = "complete"
     with stopping_on_signals(stop), progress_view(output.stderr) as view:
         try:
@@ -181,7 +182,7 @@ def _cut(work: _Work, arguments: argparse.Namespace, stop: StopFlag) -> str:
     """Return what ends the search now, "" for nothing."""
     if stop.reason:
         return stop.reason
-    if arguments.time is not None and time.monotonic() - work.started >= arguments.time:
+    if arguments.time is not None and time.monotonic() - work.searching >= arguments.time:
         return f"--time {arguments.time:g}"
     if arguments.runs is not None and work.executions >= arguments.runs:
         return f"--runs {arguments.runs}"

@@ -77,7 +77,7 @@ def add(commands: options.Commands) -> None:
 
 @dataclass(slots=True)
 class _Work:
-    """One command on its way. before: seconds of earlier ones. searching: since when it searches. executions: its own."""
+    """One command on its way. before: seconds of earlier ones. searching: since when. executions: of this one."""
 
     file: str
     exploration: Exploration

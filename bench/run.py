@@ -4,7 +4,7 @@ In:    the command line: python -m bench.run [--quick] [--only NAME ...] [--bloc
 Out:   exit status 0 when all work was done, whatever the figures; 1 when some was not, and no file then;
        2 when the file cannot be written.
 Never: a verdict on a figure: a noisy machine is no bug. What is wanted stands beside what was measured.
-Next:  bench/loop.py, bench/replay.py, bench/costs.py; the text in bench/tables.py.
+Next:  bench/loop.py, bench/lanes.py, bench/replay.py, bench/costs.py; the text in bench/tables.py.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.costs import measure_costs
+from bench.lanes import LaneSettings, lane_data, lane_lines, measure_lanes
 from bench.loop import LoopSettings, measure_loop
 from bench.replay import EXCERPT, EXCERPT_COUNTS, ROOT, measure_replay
 from bench.tables import cost_data, cost_lines, loop_data, loop_lines, replay_data, replay_lines
@@ -29,6 +30,7 @@ RESULTS = Path(__file__).resolve().parent / "results.json"
 QUICK_LOOP = LoopSettings(blocks=2, programs=4, examples=4, steps=20, cadence=8, core_least=0.0, most_distance=1.0)
 COST_PROGRAMS = 200
 QUICK_COST_PROGRAMS = 4
+QUICK_LANES = LaneSettings(families=2, cases=3, blocks=1)
 
 Section = tuple[list[str], dict[str, Any]]
 
@@ -47,6 +49,12 @@ def _replay(arguments: argparse.Namespace) -> Section:
     return replay_lines(figures), replay_data(figures)
 
 
+def _lanes(arguments: argparse.Namespace) -> Section:
+    settings = QUICK_LANES if arguments.quick else LaneSettings(seed=arguments.seed)
+    figures = measure_lanes(settings)
+    return lane_lines(figures), lane_data(figures)
+
+
 def _costs(arguments: argparse.Namespace) -> Section:
     loop = QUICK_LOOP if arguments.quick else LoopSettings()
     programs = QUICK_COST_PROGRAMS if arguments.quick else COST_PROGRAMS
@@ -56,6 +64,7 @@ def _costs(arguments: argparse.Namespace) -> Section:
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "loop": _loop,
+    "lanes": _lanes,
     "replay": _replay,
     "costs": _costs,
 }

@@ -44,7 +44,7 @@ from zsfuzz.program.ops import (
 
 Lane = list[Operation]
 
-BY_REFERENCE = (Scanner.SPECULATIVE_GET, Scanner.ISOLATE_MIGRATEPAGES, Scanner.PAGE_IDLE, Scanner.DO_MIGRATE_RANGE)
+BY_REFERENCE = (Scanner.SPECULATIVE_GET, Scanner.ISOLATE_MIGRATEPAGES, Scanner.PAGE_IDLE)
 """Scanners that take a reference on pages they know nothing of."""
 
 

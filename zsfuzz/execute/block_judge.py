@@ -32,7 +32,7 @@ from zsfuzz.machine.lanes import Observer, Policy, Taken
 from zsfuzz.machine.policies import Replay, make_policy
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.oracle.judge import Judge, Violation
-from zsfuzz.oracle.linearize import Call, Linearization, Verdict, linearize
+from zsfuzz.oracle.linearize import Call, Linearization, Verdict, describe_call, linearize
 from zsfuzz.oracle.specification import Allocate, CreatePool, DestroyPool, Span, State, Stored
 from zsfuzz.program import ops
 from zsfuzz.program.block import Block, Chance, Switch
@@ -176,7 +176,7 @@ class BlockJudge:
                 _sort_of(call),
                 side,
                 f"{found.reason}: {describe_call(call)} fits into no order",
-                (("longest prefix", before), ("breaks it", describe_call(call))),
+                (("longest prefix", before), ("breaks it", describe_call(call)), ("explanation", found.explain())),
             )
         return found
 
@@ -305,18 +305,3 @@ def _sort_of(call: Call) -> str:
             return "bytes"
         case other:
             return type(other).__name__.lower()
-
-
-def describe_call(call: Call) -> str:
-    """Return a call for people."""
-    outcome = "" if call.succeeded else " = 0"
-    match call.action:
-        case Allocate(pool, size):
-            text = f"h{call.slot} = malloc {size} z{pool}"
-        case Span(parts):
-            text = f"h{call.slot}: {len(parts)} accesses"
-        case CreatePool(pool) | DestroyPool(pool):
-            text = f"{type(call.action).__name__} z{pool}"
-        case _:
-            text = f"free h{call.slot}"
-    return f"lane {call.lane}: {text}{outcome}"

@@ -113,6 +113,8 @@ class _Owners:
         """Return whether what an operation uses may be used by a lane."""
         if isinstance(operation, ops.Trim) and self.pools:
             return False  # it looks at every pool
+        if isinstance(operation, ops.Scan) and operation.scanner is ops.Scanner.DO_MIGRATE_RANGE:
+            return False  # its caller has isolated the range: beside other lanes it comes with offline only
         if isinstance(operation, USER_OF_SLOT) and self.slots.get(operation.slot, lane) != lane:
             return False
         if isinstance(operation, USER_OF_POOL) and self.pools.get(operation.pool, lane) != lane:

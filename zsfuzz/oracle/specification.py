@@ -13,7 +13,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A live object: what it has to hold. known: one byte a byte, 0xff where somebody wrote."""
+    """A live object: what it has to hold. size in bytes.
+
+    known: one byte a byte, 0xff where somebody wrote and 0 elsewhere; data and known are empty while nobody has.
+    """
 
     pool: int
     size: int
@@ -117,20 +120,44 @@ def _allocate(state: State, pool: int, size: int, succeeded: bool, excused: bool
 def _span(state: State, parts: tuple[Store | Fetch, ...], forget: bool) -> State | str:
     if not isinstance(state, Stored):
         return "an object is mapped that is not there"
-    data, known = state.data or bytes(state.size), state.known or bytes(state.size)
-    if forget:
-        known = bytes(state.size)
+    data, known = (b"", b"") if forget else (state.data, state.known)
     for part in parts:
         end = part.offset + len(part.data)
+        if not 0 <= part.offset <= end <= state.size:
+            return f"bytes {part.offset} to {end} of an object of {state.size} are accessed"
         if isinstance(part, Store):
+            data, known = data or bytes(state.size), known or bytes(state.size)
             data = data[: part.offset] + part.data + data[end:]
             known = known[: part.offset] + b"\xff" * len(part.data) + known[end:]
-        elif (wrong := first_wrong(part.data, data[part.offset : end], known[part.offset : end])) >= 0:
-            return f"byte {part.offset + wrong} of {state.size} is not what was written"
+        elif known and (wrong := first_wrong(part.data, data[part.offset : end], known[part.offset : end])) >= 0:
+            at = part.offset + wrong
+            return f"byte {at} of {state.size} is not what was written: {part.data[wrong]:#04x}, not {data[at]:#04x}"
+    if data is state.data and known is state.known:
+        return state
     return Stored(state.pool, state.size, data, known)
 
 
 def first_wrong(found: bytes, wanted: bytes, known: bytes) -> int:
     """Return the index of the first known byte that differs, -1 if none does."""
+    if found == wanted:
+        return -1
     wrong = (int.from_bytes(found, "little") ^ int.from_bytes(wanted, "little")) & int.from_bytes(known, "little")
     return ((wrong & -wrong).bit_length() - 1) // 8 if wrong else -1
+
+
+def describe(action: Action, slot: int) -> str:
+    """Return an action for people, in the words of a program where it has some."""
+    match action:
+        case Allocate(pool, size):
+            return f"h{slot} = malloc {size} z{pool}"
+        case Release():
+            return f"free h{slot}"
+        case Span(parts, forget):
+            done = [
+                f"{'write' if isinstance(part, Store) else 'read'} {len(part.data)} at {part.offset}" for part in parts
+            ]
+            return f"h{slot}: {', '.join(done) or 'map, unmap'}{' (write-only)' if forget else ''}"
+        case CreatePool(pool):
+            return f"create_pool z{pool}"
+        case DestroyPool(pool):
+            return f"destroy_pool z{pool}"

@@ -15,15 +15,8 @@ from candidate.descriptor import MemdescRules
 from candidate.fullness import ZS_EMPTY
 from candidate.layout import POOL_FREE_WORK, POOL_ISOLATED_PAGES, POOL_MAPPING
 from candidate.migration import PINNED
-from zsfuzz.machine.layout import PG_COMPOUND_HEAD, PG_REFCOUNT, PG_hwpoison
+from zsfuzz.machine.layout import PG_REFCOUNT, PG_hwpoison
 from zsfuzz.target.fault import Fault
-
-
-class PlainPublish(Candidate):
-    """H19: compound_head is stored plainly: a scanner may see the tail before what it points to."""
-
-    def set_compound_head(self, page: int, zspage: int) -> None:
-        self.k.store(page + PG_COMPOUND_HEAD, zspage | 1)
 
 
 class LookThenGet(MemdescRules):
@@ -124,13 +117,14 @@ class SizeOfOneCpu(Candidate):
         return 0 if self.k.smp_processor_id() else super().zs_huge_class_size(pool)
 
 
-class PoisonedElsewhere(Candidate):
-    """A frame that is freed on another CPU than the first is marked as broken, and never comes back."""
+class PoisonedElsewhere(MemdescRules):
+    """A frame that is freed on one CPU is marked as broken, and never comes back."""
 
-    def detach_freed_page(self, page: int) -> None:
-        if self.k.smp_processor_id() == 1:
-            self.k.set_bit(PG_hwpoison, page)
-        super().detach_freed_page(page)
+    def memdesc_detach(self, page: int) -> None:
+        super().memdesc_detach(page)
+        lanes = self.m.lanes
+        if lanes is not None and lanes.on and lanes.current.number == 1:
+            self.m.set_bit(PG_hwpoison, page)
 
 
 class CountedByDifference(Candidate):
@@ -149,7 +143,6 @@ def _fault(
 
 
 LANE_FAULTS: Final = (
-    _fault("H19-order", "tails are published with a plain store", "bug BUG_ON, invariant, memory", PlainPublish),
     _fault("L-get", "get_page_unless_zero() looks first and adds then", "invariant I6, memory, bug", None, LookThenGet),
     _fault("L-freeze", "page_ref_freeze() looks first and stores then", "invariant I6, bug", FreezeWithoutLook),
     _fault(
@@ -165,6 +158,7 @@ LANE_FAULTS: Final = (
     _fault("L-free", "a zspage is freed without its page lock", "invariant I5, bug, memory", FreeWithoutLock),
     _fault("L-empty", "class->lock is let go before an empty zspage is freed", "bug, memory, invariant", EmptyByLook),
     _fault("L-size", "zs_huge_class_size() is right on one CPU", "divergence outcome in lanes", SizeOfOneCpu),
+<<<<<<< HEAD
     _fault(
         "L-compact-count",
         "zs_compact() counts what others free",
@@ -172,4 +166,7 @@ LANE_FAULTS: Final = (
         CountedByDifference,
     ),
     _fault("L-poison", "frames freed on one CPU are lost", "divergence drained state", PoisonedElsewhere),
+=======
+    _fault("L-poison", "frames freed on one CPU are lost", "divergence drained state", None, PoisonedElsewhere),
+>>>>>>> main
 )

@@ -248,6 +248,20 @@ def movers(writer: StepWriter) -> list[Lane]:
     return [[place.page(), place.some_pages()], [place.some_pages(), place.page()], [place.content(), place.content()]]
 
 
+def movers_against_scanner(writer: StepWriter) -> list[Lane]:
+    """A scanner takes and drops references on a zspage whose pages are exchanged."""
+    place = Place(writer, place_objects(writer))
+    dice = place.dice
+    scanning: Lane = []
+    for _ in range(dice.between(1, 3)):
+        ref_slot = dice.below(REF_SLOTS)
+        scanning += [SpeculativeGet(ref_slot, place.component()), SpeculativePut(ref_slot)]
+    lanes: list[Lane] = [[place.page(), place.page()], scanning]
+    if dice.percent(50):
+        lanes.append([place.scan(), place.some_pages()])
+    return lanes
+
+
 def free_against_mover(writer: StepWriter) -> list[Lane]:
     """The last object goes while a page is on its way."""
     place = Place(writer, 1)
@@ -291,6 +305,7 @@ LANE_IDIOMS: tuple[Callable[[StepWriter], list[Lane]], ...] = (
     map_against_movers,
     compactors,
     movers,
+    movers_against_scanner,
     free_against_mover,
     core_against_users,
     readers,

@@ -127,6 +127,15 @@ class PoisonedElsewhere(MemdescRules):
             self.m.set_bit(PG_hwpoison, page)
 
 
+class CountedByDifference(Candidate):
+    """zs_compact() reports how far the pool has shrunk meanwhile, whoever freed the pages."""
+
+    def zs_compact(self, pool: int) -> int:
+        before = self.zs_get_total_pages(pool)
+        super().zs_compact(pool)
+        return max(0, before - self.zs_get_total_pages(pool))
+
+
 def _fault(
     fault_id: str, mechanism: str, oracle: str, override: type[Any] | None = None, rules: type[Any] | None = None
 ) -> Fault:
@@ -150,4 +159,10 @@ LANE_FAULTS: Final = (
     _fault("L-empty", "class->lock is let go before an empty zspage is freed", "bug, memory, invariant", EmptyByLook),
     _fault("L-size", "zs_huge_class_size() is right on one CPU", "divergence outcome in lanes", SizeOfOneCpu),
     _fault("L-poison", "frames freed on one CPU are lost", "divergence drained state", None, PoisonedElsewhere),
+    _fault(
+        "L-compact-count",
+        "zs_compact() counts what others free",
+        "divergence end state, by explore",
+        CountedByDifference,
+    ),
 )

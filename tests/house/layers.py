@@ -34,7 +34,7 @@ _SEARCH = (
     "zsfuzz.oracle.finding",
     "zsfuzz.machine.geometry",  # names and sizes, so that a generator aims at pages that exist
 )
-_WORK = (*_RUN, "zsfuzz.engine", "zsfuzz.minimize", "zsfuzz.corpus", "zsfuzz.trace")
+_WORK = (*_RUN, "zsfuzz.engine", "zsfuzz.minimize", "zsfuzz.explore", "zsfuzz.corpus", "zsfuzz.trace")
 _ALL = (*_WORK, "zsfuzz.campaign", "zsfuzz.report")
 
 LAYERS: Layers = {
@@ -52,6 +52,7 @@ LAYERS: Layers = {
     "zsfuzz.execute": _layer(*_BASE),
     "zsfuzz.engine": _layer(*_SEARCH),
     "zsfuzz.minimize": _layer(*_SEARCH),
+    "zsfuzz.explore": _layer(*_RUN),  # it drives the lanes of a machine itself
     "zsfuzz.corpus": _layer("zsfuzz.errors", "zsfuzz.program", "zsfuzz.oracle", "zsfuzz.execute"),
     "zsfuzz.trace": _layer("zsfuzz.errors", "zsfuzz.policy", "zsfuzz.program"),
     "zsfuzz.campaign": _layer(*_WORK),

@@ -1,7 +1,7 @@
 """Files that are whole or absent, and one line for a user when the disk says no.
 
 In:    paths and contents.
-Out:   write_text(), write_program(), check_folder(), writing().
+Out:   write_text(), write_bytes(), write_program(), check_folder(), writing().
 Never: the formats; programs are zsfuzz/program/files.py.
 Next:  findings in zsfuzz/campaign/findings.py.
 """
@@ -30,6 +30,11 @@ def writing(path: Path | str) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text as write_bytes() does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
     """Write a file so that a reader sees the old one or the new one, never a part.
 
     Errors: UsageError when the disk is full, the folder is read-only or the name is impossible.
@@ -38,8 +43,8 @@ def write_text(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
             os.chmod(temporary, 0o644)

@@ -23,7 +23,7 @@ from typing import Final
 from zsfuzz.execute.blame import finding_of_exception
 from zsfuzz.execute.block_features import features_of
 from zsfuzz.execute.block_plan import BlockPlan, plan_block
-from zsfuzz.execute.block_run import BlockExecution, BlockRun, no_lanes_report
+from zsfuzz.execute.block_run import BlockExecution, BlockRun, no_lanes_report, schedule_of
 from zsfuzz.execute.contract import Contract
 from zsfuzz.execute.drain import drain
 from zsfuzz.execute.lane import LaneRun, Shared
@@ -70,15 +70,7 @@ class BlockResult:
     @property
     def schedule(self) -> tuple[Switch, ...]:
         """Return the block's own schedule, or the switches that the leading side made, as far as it came."""
-        if self.own is not None:
-            return self.own
-        return tuple(
-            sorted(
-                Switch(each.lane, each.operation, each.point, each.to, each.held)
-                for each in self.taken
-                if not each.default
-            )
-        )
+        return self.own if self.own is not None else schedule_of(self.taken)
 
 
 def replay_of(schedule: tuple[Switch, ...]) -> Replay:
@@ -116,8 +108,8 @@ class BlockJudge:
             policy = self._policy(chance) if chance is not None and first else replay_of(self.result.schedule)
             self._run_side(number, policy, observers[number], leads=first)
         runs = self.result.runs
-        found = self._linearize(candidate, runs["candidate"])
-        self._linearize(reference, runs["reference"])
+        found = self.linearized(candidate, runs["candidate"])
+        self.linearized(reference, runs["reference"])
         self.active = 0
         drain(reference, runs["reference"].contract)
         reference.load(saved)
@@ -162,15 +154,17 @@ class BlockJudge:
 
     # -- the specification
 
-    def _initial(self) -> dict[tuple[str, int], State]:
+    def initial(self) -> dict[tuple[str, int], State]:
+        """Return what each slot and pool holds when the block begins."""
         states: dict[tuple[str, int], State] = {("pool", number): True for number in self._contract.pools}
         for slot, content in self._contract.objects.items():
             data, known = content.whole()
             states["slot", slot] = Stored(content.pool, content.size, data, known)
         return states
 
-    def _linearize(self, side: Side, run: BlockRun) -> Linearization:
-        found = linearize(run.calls, self._initial(), self._page_size, LIMIT)
+    def linearized(self, side: Side, run: BlockRun) -> Linearization:
+        """Put the calls of a run in order. Errors: Violation when there is no order."""
+        found = linearize(run.calls, self.initial(), self._page_size, LIMIT)
         self._count(found.verdict.value)
         if found.verdict is Verdict.NOT_LINEARIZABLE and found.breaks is not None:
             call = found.breaks
@@ -286,7 +280,7 @@ class BlockJudge:
         live = sorted(self._sides[0].handles), sorted(self._sides[1].handles)
         if live[0] != live[1]:
             self._judge.diverged("live handles", (), "slots", *live)
-        states = linearize(again, self._initial(), self._page_size, LIMIT)
+        states = linearize(again, self.initial(), self._page_size, LIMIT)
         if states.verdict is Verdict.NOT_LINEARIZABLE:
             self._judge.diverged("content in lanes", (), "bytes", states.reason, "as written")
 

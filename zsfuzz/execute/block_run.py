@@ -11,7 +11,7 @@ full invariants whenever no lane is inside an operation or holds anything, and a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from zsfuzz.execute.block_plan import BlockPlan
@@ -48,18 +48,18 @@ class BlockRun:
     @property
     def schedule(self) -> tuple[Switch, ...]:
         """Return the switches that were not a matter of course."""
-        return tuple(
-            sorted(
-                Switch(each.lane, each.operation, each.point, each.to, each.held)
-                for each in self.taken
-                if not each.default
-            )
-        )
+        return schedule_of(self.taken)
 
     @property
     def preemptions(self) -> int:
         """Return how often a lane had to give way that could have gone on."""
         return sum(1 for each in self.taken if each.why == "preempted")
+
+
+def schedule_of(taken: Iterable[Taken]) -> tuple[Switch, ...]:
+    """Return the switches that were not a matter of course."""
+    made = [each for each in taken if not each.default]
+    return tuple(sorted(Switch(each.lane, each.operation, each.point, each.to, each.held) for each in made))
 
 
 class BlockExecution:

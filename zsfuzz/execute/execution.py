@@ -199,6 +199,24 @@ class Execution(Operations):
         self.block = BlockJudge(self.judge, self.sides, self.contract, block, self._page)
         self.block.run(block.chance, self._lane_observers)
 
+    def reach_block(self, block: Block) -> Finding | None:
+        """Do all steps, and be where a block begins, for callers that run its lanes themselves.
+
+        Returns what was found on the way. `block` is then its judge, unless the designs have parted.
+        """
+        try:
+            self._run_steps()
+            self._step = len(self.program.steps)
+            if not self.judge.parted:
+                self._settle()
+        except Violation as violation:
+            return self._finding(self._cause_of(violation))
+        except Exception as error:  # noqa: BLE001 - a target's exception is a finding, blame.py raises the rest
+            return self._finding(error)
+        if not self.judge.parted:
+            self.block = BlockJudge(self.judge, self.sides, self.contract, block, self._page)
+        return None
+
     def _settle(self) -> None:
         """Nothing is mapped, referenced or armed when a block begins, and both sides are in one state."""
         if self.contract.mapped is not None:

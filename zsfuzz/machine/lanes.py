@@ -27,6 +27,8 @@ from typing import Final, Protocol
 from greenlet import getcurrent, greenlet
 
 from zsfuzz.machine import points
+from zsfuzz.machine.recording import EVERYTHING as EVERY_WORD
+from zsfuzz.machine.recording import Recorder
 from zsfuzz.machine.report import Report
 
 OPERATION_POINTS_MOST: Final = 200_000
@@ -146,8 +148,10 @@ class Lanes:
     store, after it.
     """
 
-    def __init__(self, *, buffering: bool = False) -> None:
+    def __init__(self, *, buffering: bool = False, recorder: Recorder | None = None) -> None:
+        """recorder: for a machine whose every access is noted, see zsfuzz/machine/recording.py."""
         self.on = False
+        self.recorder = recorder
         self.buffering = buffering
         self.lanes: list[Lane] = []
         self.current: Lane = Lane(0, 0)
@@ -374,6 +378,8 @@ class Lanes:
         lane.point += 1
         if lane.point > OPERATION_POINTS_MOST:
             self._livelock(lane)
+        if self.recorder is not None:
+            self.recorder.write(EVERY_WORD)  # what comes of it depends on who else can run
         if self.observer is not None:
             self.observer.access(lane, points.RELAX, 0)
         self.barrier()
@@ -395,6 +401,7 @@ class Lanes:
         lane = self.current
         while True:
             lane.queue, lane.woken = queue, False
+            self.note("queue", queue)
             self.point(points.WAIT, queue)
             self.barrier()
             if condition():
@@ -403,9 +410,15 @@ class Lanes:
                 self.park(Wait(SLEEP, name, ("queue", queue, 0), condition))
         lane.queue = 0
 
+    def note(self, what: str, address: int) -> None:
+        """Tell the recorder that this step depends on, or changes, what lies outside the arena."""
+        if self.recorder is not None:
+            self.recorder.write((what, address))
+
     def wake_queue(self, queue: int) -> None:
         """wake_up_all()."""
         self.point(points.WAKE, queue)
+        self.note("queue", queue)
         for each in self.lanes:
             each.woken = each.woken or each.queue == queue
         self.wake(("queue", queue, 0))

@@ -195,16 +195,26 @@ class Machine:
                 self._dequeue(work)
         if not queued:
             return False
+        self._note_work(work)
         self.running_work.append(work)
         self._work_functions[self.load(work + _WORK_FUNCTION)](work)
         self.running_work.remove(work)
+        self._note_work(work)
         if self._lanes_run():
             self.current_lanes.wake(("work", work, 0))
         return True
 
     def _wait_for_work(self, work: int) -> None:
-        while work in self.running_work:
+        while self._is_running(work):
             self.current_lanes.park(Wait(SLEEP, "work item", ("work", work, 0)))
+
+    def _is_running(self, work: int) -> bool:
+        self._note_work(work)
+        return work in self.running_work
+
+    def _note_work(self, work: int) -> None:
+        if self._lanes_run():
+            self.current_lanes.note("work", work)
 
     def flush_work(self, work: int) -> bool:
         """Run one item if it is queued; wait for whoever runs it now."""

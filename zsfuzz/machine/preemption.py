@@ -42,6 +42,8 @@ class LaneMemory(Memory):
         lanes.words = self.words
 
     def _bind(self) -> None:
+        if self._lanes.recorder is not None:
+            self._lanes.recorder.attach(self)
         super()._bind()
         plain_store, plain_add = self.store, self.atomic_add
         self.read_once = self._reading(self.load, points.READ_ONCE)
@@ -240,6 +242,10 @@ class LaneLocks(Locks):
         observer = self._lanes.observer
         if observer is not None and self._lanes.on:
             observer.released(self._lanes.current, name, address)
+
+    def _new_edge(self, earlier: str, later: str) -> None:
+        self._lanes.note("lock order", 0)
+        super()._new_edge(earlier, later)
 
     def _may_sleep(self, name: str) -> None:
         spinning = next((held for held, _ in self.held if held not in SLEEPING_LOCKS), "")

@@ -457,8 +457,10 @@ class Lanes:
         lane.hidden = bool(hidden)
 
     def _show(self, lane: Lane) -> None:
+        """Put in place what was held back. It may be held back again: to what others have stored meanwhile."""
         words = self.words
         for entry in lane.log:
+            entry.old = words[entry.index] & entry.mask
             if entry.add:
                 words[entry.index] = _added(words[entry.index], entry.mask, entry.value)
             else:

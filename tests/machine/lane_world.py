@@ -79,6 +79,16 @@ class World:
         return step
 
 
+def chain(*steps: Step) -> Callable[[], None]:
+    """Return an operation that does several things one after the other."""
+
+    def step() -> None:
+        for each in steps:
+            each()
+
+    return step
+
+
 def schedule_of(taken: Sequence[Taken]) -> dict[tuple[int, int, int], tuple[int, int]]:
     """Return what a schedule has to hold to do the same again: switches that were no matter of course."""
     return {(each.lane, each.operation, each.point): (each.to, each.held) for each in taken if not each.default}

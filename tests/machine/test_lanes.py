@@ -10,7 +10,7 @@ from random import Random
 import pytest
 from greenlet import greenlet
 
-from tests.machine.lane_world import Schedule, Step, World, schedule_of
+from tests.machine.lane_world import Schedule, Step, World, chain, schedule_of
 from zsfuzz.machine import lanes as lanes_module
 from zsfuzz.machine.lanes import SLEEP, Lane, Taken, Wait
 from zsfuzz.machine.policies import MAKERS, make_policy
@@ -240,10 +240,11 @@ def test_a_trylock_does_not_wait(world: World) -> None:
 
 def test_a_work_item_that_runs_is_waited_for(world: World) -> None:
     """flush_work() while another lane is inside the work function."""
-    number = world.machine.register_work_function(lambda work: (world.k.load(world.x), world.seen.append("done")))
-    work = world.work
-    begin: Step = lambda: (world.machine.INIT_WORK(work, number), world.machine.schedule_work(work))  # noqa: E731
-    flush: Step = lambda: (world.machine.flush_work(work), world.seen.append("flushed"))  # noqa: E731
+    machine, work = world.machine, world.work
+    run = chain(world.note("done", world.x))
+    number = machine.register_work_function(lambda work: run())
+    begin = chain(lambda: machine.INIT_WORK(work, number), lambda: machine.schedule_work(work))
+    flush = chain(lambda: machine.flush_work(work), world.note("flushed"))
     points = 0
     while True:  # every place of the first flush
         points += 1
@@ -291,7 +292,7 @@ def test_a_lane_that_takes_its_own_lock_again_is_a_self_deadlock(world: World) -
 
 def sleeper(world: World, woken: str = "woken") -> Step:
     k = world.k
-    return lambda: (k.wait_event(world.queue, lambda: bool(k.load(world.x)), "x"), world.seen.append(woken))
+    return chain(lambda: k.wait_event(world.queue, lambda: bool(k.load(world.x)), "x"), world.note(woken))
 
 
 def setter(world: World, *, wakes: bool) -> Step:
@@ -348,7 +349,7 @@ def test_who_looks_before_it_is_on_the_queue_loses_that_wake_up(world: World) ->
 
 
 def test_who_spins_gives_way(world: World) -> None:
-    spin: Step = lambda: (world.k.spin_until(lambda: bool(world.k.load(world.x)), "x"), world.seen.append("on"))  # noqa: E731
+    spin = chain(lambda: world.k.spin_until(lambda: bool(world.k.load(world.x)), "x"), world.note("on"))
     taken = world.follow({}, [spin], [world.note("before", world.y), setter(world, wakes=False)])
     assert world.seen == ["before", "on"]
     assert [(each.lane, each.why) for each in taken] == [(0, "yields"), (1, "ended")]
@@ -402,6 +403,7 @@ def test_lanes_reuse_their_greenlets(world: World) -> None:
 def test_an_exception_in_a_lane_ends_all_of_them(world: World, parked: bool) -> None:
     """Lane 0 is left in the middle, lane 2 has never begun; both are unwound, and the next run is as ever."""
     unwound: list[str] = []
+    schedule: Schedule
 
     def stays() -> None:
         try:
@@ -416,8 +418,7 @@ def test_an_exception_in_a_lane_ends_all_of_them(world: World, parked: bool) -> 
         raise ValueError("of lane 1")
 
     if parked:
-        first: Step = lambda: (world.k.store(world.lock, 1), stays())  # noqa: E731
-        schedule: Schedule = {}
+        first, schedule = chain(lambda: world.k.store(world.lock, 1), stays), {}
     else:
         first, schedule = stays, {(0, 0, 1): (1, 0)}
     with pytest.raises(ValueError, match="of lane 1"):

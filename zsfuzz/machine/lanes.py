@@ -436,6 +436,12 @@ class Lanes:
         """Note a store that is about to happen, whose word others need not see at once."""
         self.current.log.append(BufferedStore(index, mask, self.words[index] & mask, value & mask, add))
 
+    def settle(self, index: int) -> None:
+        """An atomic that is no barrier acts on a word: what the current lane stored to that word is seen by all."""
+        log = self.current.log
+        if log:
+            log[:] = [each for each in log if each.index != index]
+
     def _leave(self, lane: Lane, held: int) -> None:
         """held: NOTHING: all stores are seen; EVERYTHING: none of those since the last barrier; ALL_BUT_NEWEST: one."""
         if not lane.log:

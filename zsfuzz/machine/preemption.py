@@ -156,11 +156,13 @@ class LaneMemory(Memory):
         def lane_set_bit(bit: int, address: int) -> None:
             if lanes.on:
                 lanes.point(points.ATOMIC_BIT, address)
+                lanes.settle(self.inside(address))
             set_bit(bit, address)
 
         def lane_clear_bit(bit: int, address: int) -> None:
             if lanes.on:
                 lanes.point(points.ATOMIC_BIT, address)
+                lanes.settle(self.inside(address))
             clear_bit(bit, address)
 
         def lane_test_and_set_bit(bit: int, address: int) -> bool:

@@ -411,6 +411,20 @@ class LaneSlab(Slab):
         self._lanes = lanes
         super().__init__(memory, failure, quarantine=quarantine)
 
+    def kmem_cache_create(self, name: str, size_bytes: int, align: int = 8, *, typesafe_by_rcu: bool = False) -> int:
+        """Return a new cache; slab_mutex makes it one step."""
+        if self._lanes.on:
+            self._lanes.point(points.ALLOC, 0)
+            self._lanes.barrier()
+        return super().kmem_cache_create(name, size_bytes, align, typesafe_by_rcu=typesafe_by_rcu)
+
+    def kmem_cache_destroy(self, cache: int) -> None:
+        """Give a cache up; slab_mutex makes it one step."""
+        if self._lanes.on:
+            self._lanes.point(points.FREE, cache)
+            self._lanes.barrier()
+        super().kmem_cache_destroy(cache)
+
     def kmem_cache_alloc(self, cache: int) -> int:
         """Return an object, or 0."""
         if self._lanes.on:

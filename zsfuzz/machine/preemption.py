@@ -21,12 +21,12 @@ from zsfuzz.machine.geometry import Geometry
 from zsfuzz.machine.lanes import SLEEP, SPIN, Lanes, Wait
 from zsfuzz.machine.layout import MASK32, MASK64, VMEMMAP_START
 from zsfuzz.machine.lists import Lists, PairAccess
-from zsfuzz.machine.locks import Locks
+from zsfuzz.machine.locks import SHRINKER_RWSEM, Locks
 from zsfuzz.machine.memory import Memory
 from zsfuzz.machine.report import Report
 from zsfuzz.machine.slab import Slab
 
-SLEEPING_LOCKS = ("page lock", "mem_hotplug_lock")
+SLEEPING_LOCKS = ("page lock", "mem_hotplug_lock", SHRINKER_RWSEM)
 """Lock classes whose waiters sleep: they may not be waited for under a spinlock."""
 
 WHOLE_COPY_BYTES = 256

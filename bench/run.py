@@ -4,7 +4,7 @@ In:    the command line: python -m bench.run [--quick] [--only NAME ...] [--bloc
 Out:   exit status 0 when all work was done, whatever the figures; 1 when some was not, and no file then;
        2 when the file cannot be written.
 Never: a verdict on a figure: a noisy machine is no bug. What is wanted stands beside what was measured.
-Next:  bench/loop.py, bench/lanes.py, bench/replay.py, bench/costs.py; the text in bench/tables.py.
+Next:  bench/loop.py, bench/lanes.py, bench/replay.py, bench/costs.py, bench/policies.py; the text in bench/tables.py.
 """
 
 from __future__ import annotations
@@ -22,8 +22,18 @@ from typing import Any
 from bench.costs import measure_costs
 from bench.lanes import LaneSettings, lane_data, lane_lines, measure_lanes
 from bench.loop import LoopSettings, measure_loop
+from bench.policies import measure_policies
 from bench.replay import EXCERPT, EXCERPT_COUNTS, ROOT, measure_replay
-from bench.tables import cost_data, cost_lines, loop_data, loop_lines, replay_data, replay_lines
+from bench.tables import (
+    cost_data,
+    cost_lines,
+    loop_data,
+    loop_lines,
+    policy_data,
+    policy_lines,
+    replay_data,
+    replay_lines,
+)
 from bench.work import WorkNotDone
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
@@ -31,6 +41,8 @@ QUICK_LOOP = LoopSettings(blocks=2, programs=4, examples=4, steps=20, cadence=8,
 COST_PROGRAMS = 200
 QUICK_COST_PROGRAMS = 4
 QUICK_LANES = LaneSettings(families=2, cases=3, blocks=1)
+POLICY_RUNS = 10_000
+QUICK_POLICY_RUNS = 20
 
 Section = tuple[list[str], dict[str, Any]]
 
@@ -62,11 +74,17 @@ def _costs(arguments: argparse.Namespace) -> Section:
     return cost_lines(figures), cost_data(figures)
 
 
+def _policies(arguments: argparse.Namespace) -> Section:
+    figures = measure_policies(QUICK_POLICY_RUNS if arguments.quick else POLICY_RUNS)
+    return policy_lines(figures), policy_data(figures)
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "loop": _loop,
     "lanes": _lanes,
     "replay": _replay,
     "costs": _costs,
+    "policies": _policies,
 }
 
 

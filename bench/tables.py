@@ -1,6 +1,6 @@
 """Tables: the figures as text for people and as plain data for results.json.
 
-In:    figures of bench/loop.py, bench/replay.py and bench/costs.py.
+In:    figures of bench/loop.py, bench/replay.py, bench/costs.py and bench/policies.py.
 Out:   lines; JSON-ready dictionaries.
 Never: a measurement.
 Next:  who prints them: bench/run.py.
@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.costs import ACTIONS, PARTS, CostFigures
 from bench.loop import BASELINE, BASELINES, SHARED_CHECKS, SWARM, LoopFigures, Row
+from bench.policies import BUGS, POLICIES, PolicyFigures
 from bench.replay import BYTES_MOST, SECONDS_MOST, ReplayFigures
 from bench.work import CORE_NAMES
 from zsfuzz.program.ops import OPERATIONS
@@ -236,3 +237,30 @@ def cost_data(figures: CostFigures) -> dict[str, Any]:
         },
         "checks": dict(figures.checks),
     }
+
+
+def policy_lines(figures: PolicyFigures) -> list[str]:
+    """The policy benchmark: bugs down, policies across."""
+    head = [f"policies: share of {figures.runs:,} seeds that hit a planted bug, and the bounds of 95 % confidence", ""]
+    rows: list[Cells] = [("", *(f"{bug.name}, depth {bug.depth}" for bug in BUGS))]
+    rows.append(("lanes, points", *(f"{len(bug.lanes)}, {sum(bug.lengths)}" for bug in BUGS)))
+    rows.append(("PCT promises at its depth", *(f"{bug.promise:.2%}" for bug in BUGS)))
+    for name in POLICIES:
+        rates = [figures.rates[bug.name][name] for bug in BUGS]
+        rows.append((name, *("{:.2%} ({:.2%} to {:.2%})".format(rate.share, *rate.bounds) for rate in rates)))
+    return head + aligned(rows)
+
+
+def policy_data(figures: PolicyFigures) -> dict[str, Any]:
+    """The policy benchmark as data."""
+    bugs = {
+        bug.name: {
+            "depth": bug.depth,
+            "lanes": len(bug.lanes),
+            "points": sum(bug.lengths),
+            "promise": bug.promise,
+            "hits": {name: figures.rates[bug.name][name].hits for name in POLICIES},
+        }
+        for bug in BUGS
+    }
+    return {"runs": figures.runs, "bugs": bugs}

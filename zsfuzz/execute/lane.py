@@ -196,11 +196,12 @@ class LaneRun:
         return int(bool(handle))
 
     def _free(self, step: ops.Free, planned: Planned) -> object:
-        content = self.shared.contract.objects.pop(step.slot, None)
-        if content is None:
+        objects = self.shared.contract.objects
+        if step.slot not in objects:
             return NO_OP
         invoked = self.shared.tick()
-        self.side.free(step.slot, content.pool)
+        self.side.free(step.slot, objects[step.slot].pool)
+        del objects[step.slot]  # not before: until then nobody destroys its pool
         self._call(invoked, step.slot, Release(), succeeded=True)
         return 0
 

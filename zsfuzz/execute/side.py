@@ -224,11 +224,15 @@ class Side:
 
     def shrink_count(self, number: int) -> Outcome:
         """Return what the pool's shrinker counts."""
-        return self.target.zs_shrinker_count(self.pools[number])
+        return self._shrink(number, self.target.zs_shrinker_count)
 
     def shrink_scan(self, number: int) -> Outcome:
         """Return what the pool's shrinker freed."""
-        return self.target.zs_shrinker_scan(self.pools[number])
+        return self._shrink(number, self.target.zs_shrinker_scan)
+
+    def _shrink(self, number: int, callback: Callable[[int], int]) -> int:
+        """Call a pool's shrinker; 0 when another lane has begun to destroy the pool."""
+        return self.machine.run_shrinker(lambda: callback(self.pools[number]) if number in self.pools else 0)
 
     def stats(self, number: int) -> Outcome:
         """Return pages, pages_compacted and the `classes` file."""

@@ -68,6 +68,23 @@ class Taken:
     default: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """A pooled greenlet. jobs: what it does next, at most one; each returns who goes on after it."""
+
+    jobs: list[Callable[[], greenlet]]
+    greenlet: greenlet
+
+
+def _serve(jobs: list[Callable[[], greenlet]]) -> None:
+    """Life of a pooled greenlet: one lane after the other.
+
+    While it sleeps it names no scheduler: what a sleeping greenlet names is never collected.
+    """
+    while True:
+        jobs.pop()().switch()
+
+
 @dataclass(slots=True)
 class BufferedStore:
     """A store that others need not see yet. index: of the word. add: `value` is added, not stored."""
@@ -102,7 +119,7 @@ class Lane:
     log: list[BufferedStore] = field(default_factory=list)
     hidden: bool = False
     refused: int = 0
-    thread: greenlet | None = None
+    thread: Thread | None = None
 
 
 class Policy(Protocol):
@@ -165,8 +182,7 @@ class Lanes:
         self._policy: Policy | None = None
         self._hub: greenlet = getcurrent()
         self._error: BaseException | None = None
-        self._pool: list[greenlet] = []
-        self._jobs: dict[greenlet, Callable[[], None]] = {}
+        self._pool: list[Thread] = []
 
     # -- a run
 
@@ -186,7 +202,7 @@ class Lanes:
         self.on = True
         try:
             self._enter(self.lanes[0])
-            self._thread_of(self.lanes[0]).switch()
+            self._greenlet_of(self.lanes[0]).switch()
         finally:
             self.on = False
             self._kill()
@@ -198,48 +214,47 @@ class Lanes:
         """Return the points that all lanes have passed."""
         return sum(lane.passed + lane.point + 1 for lane in self.lanes)
 
-    def _thread(self, lane: Lane, body: Callable[[Lane], None]) -> greenlet:
-        thread = self._pool.pop() if self._pool else greenlet(self._serve, getcurrent())
-        thread.parent = getcurrent()
-        self._jobs[thread] = lambda: body(lane)
+    def _thread(self, lane: Lane, body: Callable[[Lane], None]) -> Thread:
+        if self._pool:
+            thread = self._pool.pop()
+        else:
+            jobs: list[Callable[[], greenlet]] = []
+            thread = Thread(jobs, greenlet(lambda: _serve(jobs)))
+        thread.greenlet.parent = getcurrent()
+        thread.jobs.append(lambda: self._live(lane, body))
         return thread
 
-    def _serve(self) -> None:
-        """Life of a pooled greenlet: one lane after the other."""
-        while True:
-            me = getcurrent()
-            try:
-                self._jobs.pop(me)()
-            except LaneKilled:
-                self._hub.switch()
-                continue
-            except BaseException as error:  # noqa: BLE001 - handed to whoever called run()
+    def _live(self, lane: Lane, body: Callable[[Lane], None]) -> greenlet:
+        """Run one lane to its end. Returns who goes on."""
+        try:
+            body(lane)
+        except LaneKilled:
+            return self._hub
+        except BaseException as error:  # noqa: BLE001 - handed to whoever called run()
+            if self.on:  # else a lane is unwound because of an error that came before
                 self._error = error
                 self.current.done = True
-                self._hub.switch()
-                continue
-            self._end()
+            return self._hub
+        return self._end()
 
-    def _end(self) -> None:
-        """The current lane has nothing more to do."""
+    def _end(self) -> greenlet:
+        """The current lane has nothing more to do. Returns who goes on."""
         lane = self.current
         lane.passed += lane.point + 1
         lane.operation, lane.point, lane.done = lane.length, 0, True
         self.barrier()
         if all(each.done for each in self.lanes):
             lane.point = -1
-            self._hub.switch()
-            return
+            return self._hub
         try:
             to = self._forced(lane, "ended")
-            lane.point = -1
         except Report as report:
-            lane.point = -1
             self._error = report
-            self._hub.switch()
-            return
+            return self._hub
+        finally:
+            lane.point = -1
         self._enter(self.lanes[to])
-        self._thread_of(self.lanes[to]).switch()
+        return self._greenlet_of(self.lanes[to])
 
     def _kill(self) -> None:
         """Unwind lanes that are still on their way, and keep the greenlets for the next run."""
@@ -247,19 +262,19 @@ class Lanes:
             thread = lane.thread
             if thread is None:
                 continue
-            if thread in self._jobs:
-                del self._jobs[thread]  # never began
+            if thread.jobs:
+                thread.jobs.clear()  # never began
             elif not lane.done:
-                thread.throw(LaneKilled)
-            if not thread.dead:
+                thread.greenlet.throw(LaneKilled)
+            if not thread.greenlet.dead:
                 self._pool.append(thread)
             lane.thread = None
 
     @staticmethod
-    def _thread_of(lane: Lane) -> greenlet:
+    def _greenlet_of(lane: Lane) -> greenlet:
         if lane.thread is None:
             raise RuntimeError(f"lane {lane.number} has no greenlet")
-        return lane.thread
+        return lane.thread.greenlet
 
     # -- points
 
@@ -343,7 +358,7 @@ class Lanes:
         """Switch from the current lane to another; returns when somebody has switched back."""
         self._leave(lane, held)
         self._enter(to)
-        self._thread_of(to).switch()
+        self._greenlet_of(to).switch()
 
     def _enter(self, lane: Lane) -> None:
         self.current = lane
@@ -416,8 +431,9 @@ class Lanes:
             self.recorder.write((what, address))
 
     def wake_queue(self, queue: int) -> None:
-        """wake_up_all()."""
+        """wake_up_all(). It takes the queue's own lock, so that whoever is woken sees what was stored before."""
         self.point(points.WAKE, queue)
+        self.barrier()
         self.note("queue", queue)
         for each in self.lanes:
             each.woken = each.woken or each.queue == queue
@@ -432,6 +448,12 @@ class Lanes:
     def stored(self, index: int, mask: int, value: int, *, add: bool = False) -> None:
         """Note a store that is about to happen, whose word others need not see at once."""
         self.current.log.append(BufferedStore(index, mask, self.words[index] & mask, value & mask, add))
+
+    def settle(self, index: int) -> None:
+        """An atomic that is no barrier acts on a word: what the current lane stored to that word is seen by all."""
+        log = self.current.log
+        if log:
+            log[:] = [each for each in log if each.index != index]
 
     def _leave(self, lane: Lane, held: int) -> None:
         """held: NOTHING: all stores are seen; EVERYTHING: none of those since the last barrier; ALL_BUT_NEWEST: one."""
@@ -454,8 +476,10 @@ class Lanes:
         lane.hidden = bool(hidden)
 
     def _show(self, lane: Lane) -> None:
+        """Put in place what was held back. It may be held back again: to what others have stored meanwhile."""
         words = self.words
         for entry in lane.log:
+            entry.old = words[entry.index] & entry.mask
             if entry.add:
                 words[entry.index] = _added(words[entry.index], entry.mask, entry.value)
             else:

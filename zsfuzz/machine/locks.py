@@ -16,6 +16,8 @@ from __future__ import annotations
 from zsfuzz.machine.memory import Memory
 from zsfuzz.machine.report import Report
 
+SHRINKER_RWSEM = "shrinker_rwsem"
+
 _WRITER = 1 << 32  # rwlock word: readers below, writer bit above
 
 

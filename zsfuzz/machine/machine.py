@@ -25,7 +25,7 @@ from zsfuzz.machine.geometry import Geometry
 from zsfuzz.machine.lanes import SLEEP, Lane, Lanes, Wait
 from zsfuzz.machine.layout import PAGE_OFFSET, STRUCT_PAGE_SIZE, VMEMMAP_START
 from zsfuzz.machine.lists import Lists, PairAccess
-from zsfuzz.machine.locks import Locks
+from zsfuzz.machine.locks import SHRINKER_RWSEM, Locks
 from zsfuzz.machine.memory import Memory, Snapshot
 from zsfuzz.machine.preemption import LaneBuddy, LaneLists, LaneLocks, LaneMemory, LaneSlab
 from zsfuzz.machine.report import Report
@@ -83,6 +83,7 @@ class Machine:
         self.d = rules(self)
         self._work = self.slab.core_alloc(1 + MAX_PENDING_WORK)
         self._shrinkers = self.slab.core_alloc(1 + MAX_SHRINKERS)
+        self.shrinker_rwsem = self.slab.core_alloc(1)
         self._work_functions: list[Callable[[int], None]] = []
         self.running_work: list[int] = []
         self._aops: list[AddressSpaceOperations] = []
@@ -224,12 +225,15 @@ class Machine:
 
     def register_shrinker(self, shrinker: int) -> None:
         """Note a shrinker by an address of its owner."""
+        self.locks.write_lock(self.shrinker_rwsem, SHRINKER_RWSEM)
         count = self.load(self._shrinkers)
         self.store(self._shrinkers + 8 + count * 8, shrinker)
         self.store(self._shrinkers, count + 1)
+        self.locks.write_unlock(self.shrinker_rwsem, SHRINKER_RWSEM)
 
     def unregister_shrinker(self, shrinker: int) -> None:
-        """Forget a shrinker. Errors: Report for one that is not registered."""
+        """Forget a shrinker, once no shrinker runs. Errors: Report for one that is not registered."""
+        self.locks.write_lock(self.shrinker_rwsem, SHRINKER_RWSEM)
         registered = self.registered_shrinkers()
         if shrinker not in registered:
             raise Report("bug", "unregister of an unknown shrinker", "", "unregister_shrinker() of none")
@@ -237,6 +241,14 @@ class Machine:
         for number, address in enumerate(registered):
             self.store(self._shrinkers + 8 + number * 8, address)
         self.store(self._shrinkers, len(registered))
+        self.locks.write_unlock(self.shrinker_rwsem, SHRINKER_RWSEM)
+
+    def run_shrinker(self, act: Callable[[], int]) -> int:
+        """Return what a shrinker's callback returns: none is unregistered meanwhile. Source: shrink_slab()."""
+        self.locks.read_lock(self.shrinker_rwsem, SHRINKER_RWSEM)
+        result = act()
+        self.locks.read_unlock(self.shrinker_rwsem, SHRINKER_RWSEM)
+        return result
 
     def registered_shrinkers(self) -> list[int]:
         """Return the addresses of the registered shrinkers."""

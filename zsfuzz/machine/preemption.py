@@ -21,12 +21,12 @@ from zsfuzz.machine.geometry import Geometry
 from zsfuzz.machine.lanes import SLEEP, SPIN, Lanes, Wait
 from zsfuzz.machine.layout import MASK32, MASK64, VMEMMAP_START
 from zsfuzz.machine.lists import Lists, PairAccess
-from zsfuzz.machine.locks import Locks
+from zsfuzz.machine.locks import SHRINKER_RWSEM, Locks
 from zsfuzz.machine.memory import Memory
 from zsfuzz.machine.report import Report
 from zsfuzz.machine.slab import Slab
 
-SLEEPING_LOCKS = ("page lock", "mem_hotplug_lock")
+SLEEPING_LOCKS = ("page lock", "mem_hotplug_lock", SHRINKER_RWSEM)
 """Lock classes whose waiters sleep: they may not be waited for under a spinlock."""
 
 WHOLE_COPY_BYTES = 256
@@ -158,11 +158,13 @@ class LaneMemory(Memory):
         def lane_set_bit(bit: int, address: int) -> None:
             if lanes.on:
                 lanes.point(points.ATOMIC_BIT, address)
+                lanes.settle(self.inside(address))
             set_bit(bit, address)
 
         def lane_clear_bit(bit: int, address: int) -> None:
             if lanes.on:
                 lanes.point(points.ATOMIC_BIT, address)
+                lanes.settle(self.inside(address))
             clear_bit(bit, address)
 
         def lane_test_and_set_bit(bit: int, address: int) -> bool:
@@ -414,6 +416,20 @@ class LaneSlab(Slab):
     def __init__(self, lanes: Lanes, memory: Memory, failure: FailureInjection, *, quarantine: bool) -> None:
         self._lanes = lanes
         super().__init__(memory, failure, quarantine=quarantine)
+
+    def kmem_cache_create(self, name: str, size_bytes: int, align: int = 8, *, typesafe_by_rcu: bool = False) -> int:
+        """Return a new cache; slab_mutex makes it one step."""
+        if self._lanes.on:
+            self._lanes.point(points.ALLOC, 0)
+            self._lanes.barrier()
+        return super().kmem_cache_create(name, size_bytes, align, typesafe_by_rcu=typesafe_by_rcu)
+
+    def kmem_cache_destroy(self, cache: int) -> None:
+        """Give a cache up; slab_mutex makes it one step."""
+        if self._lanes.on:
+            self._lanes.point(points.FREE, cache)
+            self._lanes.barrier()
+        super().kmem_cache_destroy(cache)
 
     def kmem_cache_alloc(self, cache: int) -> int:
         """Return an object, or 0."""

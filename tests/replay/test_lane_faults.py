@@ -1,7 +1,7 @@
 """Each kept fault of lanes shows its signature when it is planted, and nothing when it is not.
 
-The files are made by `python -m tests.quality.make_lane_reproducers`; what each fault is stands in reference/lane_faults.py,
-candidate/lane_faults.py and candidate/hazards.py.
+The files are made by `python -m tests.quality.make_lane_reproducers`; what each fault is stands in
+reference/lane_faults.py, candidate/lane_faults.py and candidate/hazards.py.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from zsfuzz.program.block import Switch
 from zsfuzz.target.protocol import ZS_MM_RO, CounterWord
 
 QUIET_EVERY = 3
-"""The full invariants take as long as two operations: they run at the first quiet point and at every third one after."""
+"""The full invariants take as long as two operations: they run at the first quiet point and every third after it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,22 @@ def test_the_corpus_runs_first_without_what_it_was_kept_for(tmp_path: Path) -> N
     assert engine.next_program() == program
 
 
+def test_seeds_run_before_the_corpus_and_their_folder_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "seeds").mkdir()
+    save_program(sizes(32), tmp_path / "seeds" / "a.zst")
+    (tmp_path / "kept").mkdir()
+    save_program(sizes(64), tmp_path / "kept" / "b.zst")
+    engine = open_engine(replace(SETTINGS, seeds=tmp_path / "seeds", corpus=tmp_path / "kept"), silence)
+    assert [engine.next_program() for _ in range(2)] == [sizes(32), sizes(64)]
+    engine.feedback(engine.next_program(), RunResult((), 1, 0, (1, 2, 3), {}, {}))
+    assert len(list((tmp_path / "seeds").iterdir())) == 1
+
+
+def test_a_folder_of_seeds_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        open_engine(replace(SETTINGS, seeds=tmp_path / "nowhere"), silence)
+
+
 def test_what_reaches_something_new_is_kept_in_the_corpus(tmp_path: Path) -> None:
     engine = open_engine(replace(SETTINGS, corpus=tmp_path / "new"), silence)
     program = engine.next_program()

@@ -26,16 +26,17 @@ LATER = ("atheris", "hypothesis")
 """Engines that the command line knows by name and that do not exist yet."""
 
 
-def open_engine(settings: RunSettings, note: Callable[[str], None]) -> Engine:
+def open_engine(settings: RunSettings, note: Callable[[str], None], store: CorpusStore | None = None) -> Engine:
     """Return the engine that the settings name. note: told, in one line each, what the user should know.
 
+    store: over settings.corpus, where that folder is shared with others; None for one of its own.
     Errors: UsageError for an unknown name, or a corpus folder that cannot be used.
     """
     if settings.engine in LATER:
         raise UsageError(f"--engine {settings.engine} is not built yet; use one of {', '.join(ENGINES)}")
     if settings.engine not in ENGINES:
         raise UsageError(f"--engine {settings.engine} is unknown; use one of {', '.join(ENGINES)}")
-    inner, keep = _open_inner(settings, note)
+    inner, keep = _open_inner(settings, note, store)
     if not settings.parallel_percent:
         return inner
     rng, generate = Random(settings.seed + 1), GenerateSettings(geometry=settings.geometry)
@@ -44,7 +45,7 @@ def open_engine(settings: RunSettings, note: Callable[[str], None]) -> Engine:
 
 
 def _open_inner(
-    settings: RunSettings, note: Callable[[str], None]
+    settings: RunSettings, note: Callable[[str], None], store: CorpusStore | None
 ) -> tuple[Engine, Callable[[Program], object] | None]:
     """Return the engine of programs without blocks, and what keeps a program in the corpus folder."""
     rng = Random(settings.seed)
@@ -52,11 +53,14 @@ def _open_inner(
     if settings.engine == "random":
         if settings.corpus is not None:
             note(f"--corpus {settings.corpus} is left alone: the engine random takes and keeps no programs")
+        if settings.seeds is not None:
+            note(f"--seeds {settings.seeds} is left alone: the engine random takes no programs")
         return RandomEngine(rng, generate), None
+    seeds = _seeds(CorpusStore(settings.seeds, create=False), note) if settings.seeds is not None else []
     if settings.corpus is None:
-        return CoverageEngine(rng, generate), None
-    store = CorpusStore(settings.corpus)
-    return CoverageEngine(rng, generate, _seeds(store, note), store.add), store.add
+        return CoverageEngine(rng, generate, seeds), None
+    store = store or CorpusStore(settings.corpus)
+    return CoverageEngine(rng, generate, seeds + _seeds(store, note), store.add), store.add
 
 
 def _seeds(store: CorpusStore, note: Callable[[str], None]) -> list[Program]:

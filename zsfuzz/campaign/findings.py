@@ -45,6 +45,54 @@ class KeptFinding:
         }
 
 
+def read_kept(path: Path, hits: int) -> KeptFinding:
+    """Return a finding that a FindingsFolder put on disk. path: of its program.
+
+    Errors: UsageError when one of its two files is gone or was changed by somebody.
+    """
+    try:
+        plain = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        finding = Finding(
+            kind=plain["kind"],
+            rule=plain["rule"],
+            functions=tuple(plain["functions"]),
+            field=plain["field"],
+            target=plain["target"],
+            step=plain["step"],
+            message=plain["message"],
+            details=tuple(plain["details"].items()),
+            request=plain["request"],
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UsageError(
+            f"{path.with_suffix('.json')}: no description of a finding; was it changed? {error}"
+        ) from error
+    return KeptFinding(finding, load_program(path), path, hits)
+
+
+def describe(kept: KeptFinding, settings: RunSettings) -> None:
+    """Write the description beside the program. Errors: UsageError when the folder cannot be written."""
+    described = kept.as_json() | {
+        "targets": [settings.reference, settings.candidate],
+        "engine": settings.engine,
+        "seed": settings.seed,
+    }
+    write_text(kept.path.with_suffix(".json"), json.dumps(described, indent=2) + "\n")
+
+
+def labelled(program: Program, settings: RunSettings, verdict: str | None) -> Program:
+    """Return a program whose header says with what it ran, and what it is kept for."""
+    faults = program.header.faults + tuple(f for f in settings.faults if f not in program.header.faults)
+    header = replace(
+        program.header,
+        reference=settings.reference,
+        candidate=settings.candidate,
+        faults=faults,
+        verdict=verdict,
+    )
+    return replace(program, header=header)
+
+
 def replay_command(path: Path | str) -> str:
     """Return the command that shows the finding again; --trace added to it shows every step."""
     return f"zsfuzz replay {shlex.quote(str(path))}"
@@ -74,70 +122,57 @@ class FindingsFolder:
         Errors: UsageError when the folder cannot be written.
         """
         known = self._kept.get(finding.signature)
-        labelled = self._labelled(program, finding.signature)
+        kept = labelled(program, self._settings, finding.signature)
         if known is None:
             path = self._settings.findings / f"{finding.id}.zst"
-            known = self._kept[finding.signature] = KeptFinding(finding, labelled, path)
+            known = self._kept[finding.signature] = KeptFinding(finding, kept, path)
         else:
             known.hits += 1
             if program.operations_count >= known.program.operations_count:
                 return
-            known.finding, known.program = finding, labelled
+            known.finding, known.program = finding, kept
         self._write(known)
 
     def write_counts(self) -> None:
         """Bring the descriptions on disk up to the final counts."""
         for known in self._kept.values():
-            self._describe(known)
+            describe(known, self._settings)
 
     def add_fault(self, program: Program) -> Path:
         """Keep a program that made the harness fail and return its path."""
-        labelled = self._labelled(program, None)
-        digest = hashlib.sha256(format_program(labelled).encode()).hexdigest()[:12]
+        kept = labelled(program, self._settings, None)
+        digest = hashlib.sha256(format_program(kept).encode()).hexdigest()[:12]
         path = self._settings.findings / f"harness-{digest}.zst"
-        write_program(path, labelled)
+        write_program(path, kept)
         return path
 
-    def _labelled(self, program: Program, verdict: str | None) -> Program:
-        settings = self._settings
-        faults = program.header.faults + tuple(f for f in settings.faults if f not in program.header.faults)
-        header = replace(
-            program.header,
-            reference=settings.reference,
-            candidate=settings.candidate,
-            faults=faults,
-            verdict=verdict,
-        )
-        return replace(program, header=header)
-
     def _write(self, known: KeptFinding) -> None:
-        if not self._holds_a_shorter_one(known):
+        """Put a finding on disk; a shorter program that lies there for it stays.
+
+        What is reported is this campaign's own program all the same: it does not depend on what lies in the folder.
+        """
+        if self.shorter_one_on_disk(known) is None:
             write_program(known.path, known.program)
-        self._describe(known)
+        describe(known, self._settings)
 
-    def _describe(self, known: KeptFinding) -> None:
-        described = known.as_json() | {
-            "targets": [self._settings.reference, self._settings.candidate],
-            "engine": self._settings.engine,
-            "seed": self._settings.seed,
-        }
-        write_text(known.path.with_suffix(".json"), json.dumps(described, indent=2) + "\n")
-
-    def _holds_a_shorter_one(self, known: KeptFinding) -> bool:
-        """Return whether an earlier campaign left a program that is no longer and still gives this signature.
+    def shorter_one_on_disk(self, known: KeptFinding) -> tuple[Finding, Program] | None:
+        """Return the program that another campaign left, if it is shorter and still gives this signature.
 
         A file that cannot be read, or that gives something else by now, is no such program and is replaced.
         """
         if not known.path.exists():
-            return False
+            return None
         try:
             earlier = load_program(known.path)
             if earlier.operations_count >= known.program.operations_count or not _run_alike(earlier, known.program):
-                return False
+                return None
             result = self._runner.run(earlier, cadence=careful_cadence(earlier))
         except UsageError:
-            return False
-        return any(finding.signature == known.finding.signature for finding in result.findings)
+            return None
+        for finding in result.findings:
+            if finding.signature == known.finding.signature:
+                return finding, earlier
+        return None
 
 
 def _run_alike(one: Program, other: Program) -> bool:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from zsfuzz.campaign.fault import ProgramFault, reason_of
 from zsfuzz.campaign.findings import FindingsFolder, KeptFinding
@@ -42,8 +44,29 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Culprit:
+    """A program that ended workers, or brought out a fault of ours. path: where it is kept. trace: where it was."""
+
+    path: Path
+    reason: str
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Figures of several workers, as plain data, in their order; how many died; which programs are to blame."""
+
+    figures: tuple[Mapping[str, Any], ...]
+    deaths: int
+    culprits: tuple[Culprit, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CampaignResult:
-    """What a campaign did until now. engine: its own counts. stopped: why it ended, in a few words."""
+    """What a campaign did until now. engine: its own counts. stopped: why it ended, in a few words.
+
+    team: what is known of several workers, None for a campaign of one process.
+    """
 
     settings: RunSettings
     seconds: float
@@ -51,6 +74,7 @@ class CampaignResult:
     findings: tuple[KeptFinding, ...]
     engine: Mapping[str, int]
     stopped: str
+    team: Team | None = None
 
 
 @dataclass(slots=True)
@@ -71,15 +95,19 @@ class Campaign:
         clock: Callable[[], float],
         watch: Callable[[Progress], None],
         stop: StopFlag,
+        folder: FindingsFolder | None = None,
     ) -> None:
-        """clock: seconds from any start. watch: told a few times a second, and at the end."""
+        """clock: seconds from any start. watch: told a few times a second, and at the end.
+
+        folder: where findings go, None for settings.findings, written by this campaign alone.
+        """
         self._settings = settings
         self._engine = engine
         self._runner = runner
         self._clock = clock
         self._watch = watch
         self._stop = stop
-        self._folder = FindingsFolder(settings, runner)
+        self._folder = folder or FindingsFolder(settings, runner)
         self._tally = Tally()
         self._hits = 0
         self._started = clock()
@@ -178,16 +206,7 @@ class Campaign:
         return finding, program
 
     def _reason_to_stop(self, now: float) -> str:
-        settings = self._settings
-        if self._stop.reason:
-            return self._stop.reason
-        if settings.stop_on_first and self._folder.kept:
-            return "first finding"
-        if settings.runs is not None and self._tally.programs >= settings.runs:
-            return f"{settings.runs} programs"
-        if settings.seconds is not None and now >= settings.seconds:
-            return f"{settings.seconds:g} s"
-        return ""
+        return reason_to_stop(self._settings, self._stop, now, self._tally.programs, bool(self._folder.kept))
 
     def _show(self, now: float) -> None:
         if now < self._watch_at and not self._stopped:
@@ -206,3 +225,16 @@ class Campaign:
                 programs_left=None if settings.runs is None else settings.runs - tally.programs,
             )
         )
+
+
+def reason_to_stop(settings: RunSettings, stop: StopFlag, now: float, programs: int, found: bool) -> str:
+    """Return why a campaign is over, "" when it is not. now: seconds since its start."""
+    if stop.reason:
+        return stop.reason
+    if settings.stop_on_first and found:
+        return "first finding"
+    if settings.runs is not None and programs >= settings.runs:
+        return f"{settings.runs} programs"
+    if settings.seconds is not None and now >= settings.seconds:
+        return f"{settings.seconds:g} s"
+    return ""

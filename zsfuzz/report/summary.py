@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from zsfuzz.campaign.findings import KeptFinding
-from zsfuzz.campaign.loop import CampaignResult
+from zsfuzz.campaign.loop import CampaignResult, Team
 from zsfuzz.campaign.tally import by_name
 from zsfuzz.report.columns import table
 
@@ -26,7 +26,7 @@ def run_json(result: CampaignResult, fault: Mapping[str, str] | None = None) -> 
         "targets": [settings.reference, settings.candidate],
         "faults": list(settings.faults),
         "geometry": settings.geometry,
-        "workers": 1,
+        "workers": 1 if result.team is None else len(result.team.figures),
         "seconds": round(result.seconds, 3),
         "stopped": result.stopped,
         "programs": tally.programs,
@@ -39,9 +39,22 @@ def run_json(result: CampaignResult, fault: Mapping[str, str] | None = None) -> 
         "checks": by_name(tally.checks),
         "engine_statistics": {name: result.engine[name] for name in sorted(result.engine)},
     }
+    if result.team is not None:
+        document |= _team_json(result.team)
     if fault is not None:
         document["fault"] = dict(fault)
     return document
+
+
+def _team_json(team: Team) -> dict[str, Any]:
+    """Return the further keys of a campaign of several workers."""
+    culprits = [{"reason": each.reason, "program": str(each.path)} for each in team.culprits]
+    extra: dict[str, Any] = {
+        "worker_figures": [dict(figures) for figures in team.figures],
+        "worker_deaths": team.deaths,
+        "quarantined": culprits,
+    }
+    return extra | ({"fault": culprits[0]} if culprits else {})
 
 
 def run_lines(result: CampaignResult) -> Iterator[str]:
@@ -61,6 +74,8 @@ def run_lines(result: CampaignResult) -> Iterator[str]:
         ("expected", _counts(by_name(tally.expected))),
         ("parted", _counts(by_name(tally.parted))),
     ]
+    if result.team is not None:
+        rows += _team_rows(result.team)
     yield from table(rows, (0, 100))
     yield ""
     if not result.findings:
@@ -69,6 +84,14 @@ def run_lines(result: CampaignResult) -> Iterator[str]:
     yield f"{len(result.findings)} finding{'s' if len(result.findings) > 1 else ''}"
     for kept in result.findings:
         yield from _finding(kept)
+
+
+def _team_rows(team: Team) -> list[tuple[str, str]]:
+    programs = ", ".join(f"{figures['programs']:,}" for figures in team.figures)
+    rows = [("workers", f"{len(team.figures)}; programs of each: {programs}; died: {team.deaths}")]
+    if team.culprits:
+        rows.append(("quarantined", f"{len(team.culprits)}; the first: {team.culprits[0].path}"))
+    return rows
 
 
 def _finding(kept: KeptFinding) -> Iterator[str]:

@@ -53,7 +53,14 @@ LAYERS: Layers = {
     "zsfuzz.engine": _layer(*_SEARCH),
     "zsfuzz.minimize": _layer(*_SEARCH),
     "zsfuzz.explore": _layer(*_RUN),  # it drives the lanes of a machine itself
-    "zsfuzz.corpus": _layer("zsfuzz.errors", "zsfuzz.program", "zsfuzz.oracle", "zsfuzz.execute"),
+    "zsfuzz.corpus": _layer(
+        "zsfuzz.errors",
+        "zsfuzz.policy",  # the kinds of size classes that landmarks name
+        "zsfuzz.program",
+        "zsfuzz.oracle",
+        "zsfuzz.execute",
+        "zsfuzz.machine.geometry",
+    ),
     "zsfuzz.trace": _layer("zsfuzz.errors", "zsfuzz.policy", "zsfuzz.program"),
     "zsfuzz.campaign": _layer(*_WORK),
     "zsfuzz.report": _layer(*_WORK, "zsfuzz.campaign"),

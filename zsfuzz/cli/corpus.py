@@ -3,7 +3,7 @@
 In:    a folder; for `add`, program files.
 Out:   programs added under the names of their contents; what is wrong with a folder; what it holds.
 Never: a program overwritten.
-Next:  zsfuzz/corpus/check.py, zsfuzz/corpus/store.py.
+Next:  zsfuzz/corpus/check.py, zsfuzz/corpus/store.py; `merge` and `distill` are in zsfuzz/cli/merge.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import cast
 
 from zsfuzz.campaign.running import Choice, Runners
 from zsfuzz.campaign.verdict import judge
-from zsfuzz.cli import options, programs, status
+from zsfuzz.cli import merge, options, programs, status
 from zsfuzz.cli.output import Output
 from zsfuzz.corpus.check import StatsReport, add_files, check_store, stats_of
 from zsfuzz.corpus.store import BadFile, CorpusStore
@@ -24,6 +24,7 @@ from zsfuzz.report.columns import table
 
 _EXAMPLES = """\
   zsfuzz corpus add corpus/seeds finding.zst more/
+  zsfuzz corpus merge small big/
   zsfuzz corpus check corpus/regressions
   zsfuzz corpus stats corpus/seeds --json
 """
@@ -52,6 +53,7 @@ def add(commands: options.Commands) -> None:
         "Exit status: 0 all is well, 1 a file is bad or its verdict changed, 2 no such folder, 3 a fault.\n",
     )
     _folder_argument(checking)
+    merge.add_parts(parts)
     counting = options.add_command(
         parts, "stats", run_stats, "count what a folder holds", "  zsfuzz corpus stats corpus/seeds --json\n"
     )

@@ -100,6 +100,10 @@ class Runner:
             self._pairs[key], self._prefixes[key] = pair, {}
         return pair
 
+    def sides_of(self, program: Program) -> tuple[Side, Side]:
+        """Return the two sides that a program runs on, for observers that look at them."""
+        return self._sides(self._key(program))
+
     def run(self, program: Program, *, cadence: int | None = None, observer: Observer | None = None) -> RunResult:
         """Return the verdict on one program. cadence 1: everything after every step."""
         key = self._key(program)

@@ -8,6 +8,7 @@ STAMP := $(VENV)/.installed-from-pyproject
 
 FUZZ_SECONDS ?= 60
 CANARY_SECONDS ?= 15
+CANARY_DATE ?= $(shell date -u +%F)
 CLEAN_SECONDS ?= 15
 PYTEST_ARGS ?= -n auto
 
@@ -19,13 +20,15 @@ endif
 ALONE := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL
 
 .DEFAULT_GOAL := help
-.PHONY: help fuzz test check format lint types smoke bench clean
+.PHONY: help fuzz test check format lint types smoke bench canaries seeds clean
 
 help:
 	@echo 'make fuzz     fuzz reference against candidate for $(FUZZ_SECONDS) s; status 0: nothing found, 1: a finding'
 	@echo 'make test     run every test'
 	@echo 'make check    what CI runs: format, lint, types, house rules, tests, fuzz smoke with a planted canary'
 	@echo 'make bench    measure, print a table, write bench/results.json'
+	@echo 'make seeds    make the seed corpus again'
+	@echo 'make canaries measure again which faults are always found'
 	@echo 'make format   rewrite the sources in the one format'
 	@echo 'make clean    remove .venv and caches'
 
@@ -65,11 +68,13 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(VENV)/bin/mypy
 
-# A fuzzer that finds nothing looks the same as one that checks nothing: a planted bug must be found first.
+# A fuzzer that finds nothing looks the same as one that checks nothing: a planted bug must be found first. Which one
+# goes by the date, out of those that are always found (bench/canaries.json): each has its turn.
 smoke: $(STAMP)
-	@echo 'smoke: a planted canary must be found within $(CANARY_SECONDS) s'
 	@rm -rf .fuzz/canary .fuzz/clean; mkdir -p .fuzz
-	@$(VENV)/bin/zsfuzz run --candidate candidate-literal:H05 --time $(CANARY_SECONDS) --stop-on-first \
+	@fault=$$($(PY) -m bench.canary --date $(CANARY_DATE)) || exit 1; \
+	  echo "smoke: the canary of $(CANARY_DATE), $$fault, must be found within $(CANARY_SECONDS) s"; \
+	  $(VENV)/bin/zsfuzz run --fault $$fault --time $(CANARY_SECONDS) --stop-on-first \
 	  --findings .fuzz/canary --json > .fuzz/canary.json; status=$$?; \
 	  if [ $$status -ne 1 ]; then echo "smoke: the canary was not found (status $$status), see .fuzz/canary.json" >&2; exit 1; fi
 	@echo 'smoke: reference against candidate must be clean for $(CLEAN_SECONDS) s'
@@ -79,6 +84,17 @@ smoke: $(STAMP)
 
 bench: $(STAMP)
 	$(PY) -m bench.run
+
+canaries: $(STAMP)
+	$(PY) -m bench.canary --tries 100
+
+# The same sources give the same files. Ten minutes or so.
+seeds: $(STAMP)
+	rm -rf .fuzz/seeds .fuzz/seeds-sequential corpus/seeds/*.zst
+	$(VENV)/bin/zsfuzz run --runs 3000 --seed 1 --parallel 20 --corpus .fuzz/seeds --findings .fuzz/seeds-findings
+	$(VENV)/bin/zsfuzz corpus distill corpus/seeds .fuzz/seeds --cover landmarks --text
+	$(VENV)/bin/zsfuzz run --runs 2500 --seed 2 --parallel 0 --corpus .fuzz/seeds-sequential --findings .fuzz/seeds-findings
+	$(VENV)/bin/zsfuzz corpus distill corpus/seeds .fuzz/seeds-sequential --cover landmarks --text
 
 clean:
 	rm -rf $(VENV) .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis zsfuzz.egg-info build dist

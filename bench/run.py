@@ -4,7 +4,8 @@ In:    the command line: python -m bench.run [--quick] [--only NAME ...] [--bloc
 Out:   exit status 0 when all work was done, whatever the figures; 1 when some was not, and no file then;
        2 when the file cannot be written.
 Never: a verdict on a figure: a noisy machine is no bug. What is wanted stands beside what was measured.
-Next:  bench/loop.py, bench/lanes.py, bench/replay.py, bench/costs.py, bench/policies.py; the text in bench/tables.py.
+Next:  bench/loop.py, bench/lanes.py, bench/replay.py, bench/costs.py, bench/policies.py, bench/workers.py; the text in
+       bench/tables.py.
 """
 
 from __future__ import annotations
@@ -33,8 +34,11 @@ from bench.tables import (
     policy_lines,
     replay_data,
     replay_lines,
+    workers_data,
+    workers_lines,
 )
 from bench.work import WorkNotDone
+from bench.workers import WorkersSettings, measure_workers
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
 QUICK_LOOP = LoopSettings(blocks=2, programs=4, examples=4, steps=20, cadence=8, core_least=0.0, most_distance=1.0)
@@ -43,6 +47,7 @@ QUICK_COST_PROGRAMS = 4
 QUICK_LANES = LaneSettings(families=2, cases=3, blocks=1)
 POLICY_RUNS = 10_000
 QUICK_POLICY_RUNS = 20
+QUICK_WORKERS = WorkersSettings(blocks=1, seconds=1.0, geometry="small")
 
 Section = tuple[list[str], dict[str, Any]]
 
@@ -79,12 +84,19 @@ def _policies(arguments: argparse.Namespace) -> Section:
     return policy_lines(figures), policy_data(figures)
 
 
+def _workers(arguments: argparse.Namespace) -> Section:
+    settings = QUICK_WORKERS if arguments.quick else WorkersSettings(seed=arguments.seed)
+    figures = measure_workers(settings, _say)
+    return workers_lines(figures), workers_data(figures)
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "loop": _loop,
     "lanes": _lanes,
     "replay": _replay,
     "costs": _costs,
     "policies": _policies,
+    "workers": _workers,
 }
 
 

@@ -1,6 +1,6 @@
 """Tables: the figures as text for people and as plain data for results.json.
 
-In:    figures of bench/loop.py, bench/replay.py, bench/costs.py and bench/policies.py.
+In:    figures of bench/loop.py, bench/replay.py, bench/costs.py, bench/policies.py and bench/workers.py.
 Out:   lines; JSON-ready dictionaries.
 Never: a measurement.
 Next:  who prints them: bench/run.py.
@@ -18,9 +18,11 @@ from bench.loop import BASELINE, BASELINES, SHARED_CHECKS, SWARM, LoopFigures, R
 from bench.policies import BUGS, POLICIES, PolicyFigures
 from bench.replay import BYTES_MOST, SECONDS_MOST, ReplayFigures
 from bench.work import CORE_NAMES
+from bench.workers import WorkersFigures
 from zsfuzz.program.ops import OPERATIONS
 
 RATIO_LEAST = 10.0
+WORKERS_RATIO_LEAST = 1.8
 
 Cells = Sequence[str]
 
@@ -170,6 +172,36 @@ def cost_lines(figures: CostFigures) -> list[str]:
     return [title, "", *aligned(rows), "", *aligned(parts), "", *aligned(checks)]
 
 
+def workers_lines(figures: WorkersFigures) -> list[str]:
+    """One worker against several."""
+    settings = figures.settings
+    head = ("medians of blocks", "programs/s", "op/s", "op/s of processor", "programs", "others'", "operations")
+    rows = [
+        head,
+        *(
+            (
+                f"{blocks[0].workers} worker{'s' if blocks[0].workers > 1 else ''}",
+                f"{statistics.median(block.programs_rate for block in blocks):,.1f}",
+                f"{statistics.median(block.operations_rate for block in blocks):,.0f}",
+                f"{statistics.median(block.processor_rate for block in blocks):,.0f}",
+                f"{sum(block.programs for block in blocks):,}",
+                f"{sum(block.foreign for block in blocks):,}",
+                f"{sum(block.operations for block in blocks):,}",
+            )
+            for blocks in (figures.one, figures.several)
+        ),
+    ]
+    reached = f"programs {figures.programs_ratio:.2f}, operations {figures.operations_ratio:.2f}"
+    return [
+        f"workers: {settings.blocks} blocks of {settings.seconds:g} s each, in turns, each with a corpus of its own",
+        "",
+        *aligned(rows),
+        "",
+        f"wanted: at least {WORKERS_RATIO_LEAST} times the executions of one; measured: {reached}",
+        f"by processor time, as if each worker had a processor of its own: operations {figures.processor_ratio:.2f}",
+    ]
+
+
 # -- plain data
 
 
@@ -264,3 +296,25 @@ def policy_data(figures: PolicyFigures) -> dict[str, Any]:
         for bug in BUGS
     }
     return {"runs": figures.runs, "bugs": bugs}
+
+
+def workers_data(figures: WorkersFigures) -> dict[str, Any]:
+    """The workers for results.json."""
+    return {
+        "settings": asdict(figures.settings),
+        "rows": [
+            [
+                asdict(block)
+                | {"programs_per_second": round(block.programs_rate, 2)}
+                | {"operations_per_second": round(block.operations_rate, 1)}
+                for block in blocks
+            ]
+            for blocks in (figures.one, figures.several)
+        ],
+        "ratios": {
+            "programs": round(figures.programs_ratio, 3),
+            "operations": round(figures.operations_ratio, 3),
+            "operations_by_processor_time": round(figures.processor_ratio, 3),
+        },
+        "wanted_ratio": WORKERS_RATIO_LEAST,
+    }

@@ -25,11 +25,11 @@ def test_a_quick_run_writes_every_section(tmp_path: Path, capsys: pytest.Capture
     out = tmp_path / "results.json"
     assert main(["--quick", "--out", str(out)]) == 0
     results = json.loads(out.read_text(encoding="utf-8"))
-    assert set(results) == {"environment", "quick", "loop", "lanes", "replay", "costs", "policies"}
+    assert set(results) == {"environment", "quick", "loop", "lanes", "replay", "costs", "policies", "workers"}
     assert results["quick"] is True
     assert set(results["environment"]) >= {"python", "hypothesis", "cpus"}
     printed = capsys.readouterr().out
-    for heading in ("fuzz loop:", "replay of", "costs:", "policies:"):
+    for heading in ("fuzz loop:", "replay of", "costs:", "policies:", "workers:"):
         assert heading in printed
 
 

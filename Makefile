@@ -91,9 +91,9 @@ canaries: $(STAMP)
 # The same sources give the same files. Ten minutes or so.
 seeds: $(STAMP)
 	rm -rf .fuzz/seeds .fuzz/seeds-sequential corpus/seeds/*.zst
-	$(VENV)/bin/zsfuzz run --runs 3000 --seed 1 --parallel 20 --corpus .fuzz/seeds --findings .fuzz/seeds-findings
+	$(VENV)/bin/zsfuzz run --no-seeds --runs 3000 --seed 1 --parallel 20 --corpus .fuzz/seeds --findings .fuzz/seeds-findings
 	$(VENV)/bin/zsfuzz corpus distill corpus/seeds .fuzz/seeds --cover landmarks --text
-	$(VENV)/bin/zsfuzz run --runs 2500 --seed 2 --parallel 0 --corpus .fuzz/seeds-sequential --findings .fuzz/seeds-findings
+	$(VENV)/bin/zsfuzz run --no-seeds --runs 2500 --seed 2 --parallel 0 --corpus .fuzz/seeds-sequential --findings .fuzz/seeds-findings
 	$(VENV)/bin/zsfuzz corpus distill corpus/seeds .fuzz/seeds-sequential --cover landmarks --text
 
 clean:

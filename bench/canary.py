@@ -26,7 +26,7 @@ from time import process_time
 from typing import Any
 
 from bench.tables import aligned
-from zsfuzz.campaign.engines import open_engine
+from zsfuzz.campaign.engines import open_engine, seeds_of_the_sources
 from zsfuzz.campaign.settings import RunSettings
 from zsfuzz.cli.run import DEFAULT_PARALLEL
 from zsfuzz.execute.runner import Runner
@@ -100,7 +100,9 @@ def try_fault(fault: str) -> Try:
         settings = RunSettings(
             "reference", "candidate", "coverage", SECONDS, None, seed, Path("unused"), faults=(fault,)
         )
-        engine = open_engine(replace(settings, parallel_percent=DEFAULT_PARALLEL), _refuse)
+        engine = open_engine(
+            replace(settings, parallel_percent=DEFAULT_PARALLEL, seeds=seeds_of_the_sources()), _refuse
+        )
         start = process_time()
         while True:
             program = engine.next_program()

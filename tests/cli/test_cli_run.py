@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.campaign.fakes import FakeRunner, finding_at
-from tests.cli.commands import call
+from tests.cli.commands import ROOT, call
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.program.files import load_program
 from zsfuzz.program.program import Program
@@ -120,10 +120,19 @@ def test_status_3_still_prints_one_json_object(fake: FakeRunner, capsys: Capture
 
 def test_a_corpus_folder_is_made_and_filled(fake: FakeRunner, capsys: Capture) -> None:
     fake.rule = nothing
-    call(capsys, "run", "--runs", "5", "--seed", "1", "--corpus", "kept")
+    call(capsys, "run", "--no-seeds", "--runs", "5", "--seed", "1", "--corpus", "kept")
     assert list(Path("kept").glob("*.zsf"))
     done = call(capsys, "run", "--runs", "5", "--seed", "2", "--corpus", "kept", "--json")
     assert json.loads(done.out)["engine_statistics"]["seeds"] > 0
+
+
+def test_it_starts_from_the_seeds_of_the_sources_unless_it_is_told_not_to(fake: FakeRunner, capsys: Capture) -> None:
+    fake.rule = nothing
+    seeds = len(list((ROOT / "corpus" / "seeds").glob("*.zst")))
+    for words, wanted in (((), seeds), (("--no-seeds",), 0)):
+        document = json.loads(call(capsys, "run", "--runs", "2", "--json", *words).out)
+        assert document["engine_statistics"]["seeds"] == wanted
+    assert "contradict" in call(capsys, "run", "--no-seeds", "--seeds", "x").complaint
 
 
 def test_the_random_engine_says_that_it_leaves_the_corpus_alone(fake: FakeRunner, capsys: Capture) -> None:

@@ -9,6 +9,7 @@ Next:  zsfuzz/engine/random_engine.py, zsfuzz/engine/coverage_engine.py, zsfuzz/
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 from zsfuzz.campaign.settings import RunSettings
@@ -24,6 +25,12 @@ from zsfuzz.program.program import Program
 ENGINES = ("coverage", "random")
 LATER = ("atheris", "hypothesis")
 """Engines that the command line knows by name and that do not exist yet."""
+
+
+def seeds_of_the_sources() -> Path | None:
+    """Return the folder of programs that campaigns start from, None for an installation without its sources."""
+    folder = Path(__file__).resolve().parents[2] / "corpus" / "seeds"
+    return folder if folder.is_dir() else None
 
 
 def open_engine(settings: RunSettings, note: Callable[[str], None], store: CorpusStore | None = None) -> Engine:

@@ -15,7 +15,7 @@ import time
 import traceback
 from pathlib import Path
 
-from zsfuzz.campaign.engines import ENGINES, open_engine
+from zsfuzz.campaign.engines import ENGINES, open_engine, seeds_of_the_sources
 from zsfuzz.campaign.fault import ProgramFault
 from zsfuzz.campaign.files import check_folder
 from zsfuzz.campaign.loop import Campaign, CampaignResult, Progress, StopFlag
@@ -74,8 +74,9 @@ def add(commands: options.Commands) -> None:
         "--seeds",
         type=options.folder,
         metavar="DIR",
-        help="programs to start from that are left as they are; corpus/seeds of the sources is made for this (none)",
+        help="programs to start from that are left as they are (corpus/seeds of the sources, where they are there)",
     )
+    group.add_argument("--no-seeds", action="store_true", help="start from nothing, --corpus aside")
     group.add_argument(
         "--findings",
         type=options.folder,
@@ -167,12 +168,24 @@ def settings_of(arguments: argparse.Namespace) -> RunSettings:
         seed=int.from_bytes(os.urandom(4)) if arguments.seed is None else arguments.seed,
         findings=arguments.findings,
         corpus=arguments.corpus,
-        seeds=arguments.seeds,
+        seeds=_seeds(arguments),
         faults=choice.faults,
         geometry=arguments.geometry,
         stop_on_first=arguments.stop_on_first,
         parallel_percent=arguments.parallel,
     )
+
+
+def _seeds(arguments: argparse.Namespace) -> Path | None:
+    """Return the folder to start from. Errors: UsageError for both words at once."""
+    if arguments.no_seeds and arguments.seeds is not None:
+        raise UsageError(f"--seeds {arguments.seeds} and --no-seeds contradict each other; leave one out")
+    if arguments.no_seeds:
+        return None
+    if arguments.seeds is None and arguments.engine != "random":
+        return seeds_of_the_sources()
+    folder: Path | None = arguments.seeds
+    return folder
 
 
 def _outcome_of(campaign: Campaign | Supervisor) -> UsageError | HarnessError | None:

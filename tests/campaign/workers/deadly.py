@@ -75,7 +75,7 @@ class Run:
         self.folder = folder
         with open(folder / "out", "wb") as out, open(folder / "err", "wb") as err:
             self.process = subprocess.Popen(
-                argv("run", "--findings", FINDINGS, "--json", *words),
+                argv("run", "--no-seeds", "--findings", FINDINGS, "--json", *words),
                 cwd=folder,
                 env=environment(),
                 stdin=subprocess.DEVNULL,

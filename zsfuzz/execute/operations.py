@@ -3,7 +3,8 @@
 In:    operations, two sides, the contract's dictionary.
 Out:   outcomes that both sides agree on, NO_OP for what makes no sense now; a Violation where they do not agree.
 Never: a check of a state: those are made between operations, by zsfuzz/execute/execution.py.
-Next:  the actions in zsfuzz/execute/side.py; answers are held against the truth by zsfuzz/oracle/answers.py; what an operation means in a lane: zsfuzz/execute/lane.py.
+Next:  the actions in zsfuzz/execute/side.py; answers are held against the truth by zsfuzz/oracle/answers.py;
+       what an operation means in a lane: zsfuzz/execute/lane.py.
 """
 
 from __future__ import annotations

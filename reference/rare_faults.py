@@ -300,7 +300,7 @@ def _fault(fault_id: str, override: type[Zsmalloc], oracle: str, mechanism: str,
 
 RARE_FAULTS: Final = (
     _fault(
-        "A05",
+        "A05-unflushed",
         _DestroyedUnflushed,
         "bug Freeing non-empty class, memory",
         "a pool is destroyed while its worker is queued: nobody flushes it (the part that one thread can show)",
@@ -370,7 +370,7 @@ RARE_FAULTS: Final = (
     _fault(
         "G-last-link",
         _LastLinkClamped,
-        "invariant I4, invariant I1, memory",
+        "invariant I4, invariant I1, memory, divergence content",
         "the end of a free list is clamped to the last object, which is live when the zspage is full",
     ),
     _fault(

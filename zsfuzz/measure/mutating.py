@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
@@ -23,6 +24,8 @@ from zsfuzz.errors import HarnessError
 from zsfuzz.measure.mutants import Mutant
 
 ENGINE: Final = "coverage"
+PARALLEL_PERCENT: Final = 25
+"""Of families of programs: a lock that is taken too late shows in a parallel block only."""
 SURVIVED: Final = "survived"
 HANG: Final = "hang"
 HANG_SECONDS: Final = 5.0
@@ -98,9 +101,8 @@ def _killer(budget: float, seed: int, clock: Callable[[], float]) -> tuple[str, 
         from zsfuzz.campaign.settings import RunSettings
         from zsfuzz.execute.runner import Runner
 
-        engine = open_engine(
-            RunSettings("reference", "candidate", ENGINE, None, None, seed, Path("unused")), lambda line: None
-        )
+        settings = RunSettings("reference", "candidate", ENGINE, None, None, seed, Path("unused"))
+        engine = open_engine(replace(settings, parallel_percent=PARALLEL_PERCENT), lambda line: None)
         runner = Runner()
     except Exception as error:  # noqa: BLE001 - a model that cannot be imported is dead, whatever it raises
         return "import", _line(error), programs

@@ -355,7 +355,12 @@ _IN_BOTH_MODELS: Final = (
     _both("B-handle-leak", ("G-handle-leak", "C-handle-leak"), "invariant I12, memory leak", "a handle is lost"),
     _both("B-lost-object", ("G-lost-object", "C-lost-object"), "invariant I1, memory", "object 1 is not repointed"),
     _both("B-freed-isolated", ("G-freed-while-isolated", "H16"), "bug VM_BUG_ON", "an isolated zspage is freed"),
-    _both("B-unflushed", ("A05", "C-unflushed"), "bug, memory, invariant", "a pool is destroyed with work queued"),
+    _both(
+        "B-unflushed",
+        ("A05-unflushed", "C-unflushed"),
+        "bug, memory, invariant",
+        "a pool is destroyed with work queued",
+    ),
     _both("B-worker-batch", ("G-worker-batch", "C-worker-takes-two"), "invariant I12", "the worker takes two zspages"),
     _both("B-one-work", ("G-one-work", "C-one-work"), "invariant I12", "one pool's work is queued at a time"),
     _both(

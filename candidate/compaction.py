@@ -40,8 +40,7 @@ class Compaction(Migration):
         while cc.s_page:
             handle, cc.obj_idx = self.find_alloced_obj(class_, cc.s_zspage, cc.s_page, cc.obj_idx)
             if not handle:
-                cc.s_page = self.get_next_page(cc.s_zspage, cc.s_page)
-                cc.obj_idx = 0
+                self.next_source_page(cc)
                 continue
             if self.zspage_full(class_, d_zspage):
                 self.unpin_tag(handle)
@@ -49,6 +48,11 @@ class Compaction(Migration):
             self.move_object(class_, d_zspage, handle)
             cc.obj_idx += 1
         return True
+
+    def next_source_page(self, cc: zs_compact_control) -> None:
+        """Go on to the first object of the source's next page."""
+        cc.s_page = self.get_next_page(cc.s_zspage, cc.s_page)
+        cc.obj_idx = 0
 
     def move_object(self, class_: int, d_zspage: int, handle: int) -> None:
         """Move one pinned object; its handle stays pinned until the new place is recorded."""

@@ -22,6 +22,7 @@ from zsfuzz.machine.descriptor import Descriptor
 from zsfuzz.machine.layout import (
     HUGETLB_PAGE_DTOR,
     PG_COMPOUND_DTOR,
+    PG_COMPOUND_HEAD,
     PG_COMPOUND_MAPCOUNT,
     PG_INDEX,
     STRUCT_PAGE_SIZE,
@@ -234,7 +235,7 @@ class FreeTail(Candidate):
 
     def detach_freed_page(self, page: int) -> None:
         self.d.free_page(page)
-        self.clear_compound_head(page)
+        self.k.store(page + PG_COMPOUND_HEAD, 0)
 
 
 class AttachOneByOne(Candidate):

@@ -80,10 +80,6 @@ class Lifetime(Objects):
             self.k.BUG("VM_BUG_ON memdesc alignment", "compound_head", f"zspage {zspage:#x} is not 16-byte aligned")
         self.k.store_release(page + PG_COMPOUND_HEAD, zspage | 1)
 
-    def clear_compound_head(self, page: int) -> None:
-        """Make a page of a zspage that nobody can reach any more an ordinary page again."""
-        self.k.store(page + PG_COMPOUND_HEAD, 0)
-
     def attach_page(self, zspage: int, page: int) -> bool:
         """Make a page a tail while nobody else has a reference on it (R1). Returns False if somebody has.
 

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from candidate.allocator import Candidate
 from zsfuzz.machine.descriptor import Descriptor
+from zsfuzz.machine.layout import PG_COMPOUND_HEAD
 
 
 class Literal(Candidate):
@@ -26,6 +27,10 @@ class Literal(Candidate):
 
     def register_memdesc(self) -> None:
         """An unpatched core has nowhere to note a destructor."""
+
+    def clear_compound_head(self, page: int) -> None:
+        """Make a page of a zspage that nobody can reach any more an ordinary page again."""
+        self.k.store(page + PG_COMPOUND_HEAD, 0)
 
     def detach_exchanged_page(self, zspage: int, page: int) -> None:
         """Without memdesc_detach() all there is to do is to clear the one word."""

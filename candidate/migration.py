@@ -299,5 +299,9 @@ class Migration(Mapping):
         self.k.wait_event(
             pool + POOL_MIGRATION_WAIT, lambda: self.pool_isolated_are_drained(pool), "isolated pages of a pool"
         )
-        self.k.flush_work(pool + POOL_FREE_WORK)
+        self.zs_flush_migration(pool)
         self.k.iput(self.k.load(pool + POOL_MAPPING))
+
+    def zs_flush_migration(self, pool: int) -> None:
+        """Wait for the worker."""
+        self.k.flush_work(pool + POOL_FREE_WORK)

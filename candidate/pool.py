@@ -119,12 +119,16 @@ class Pool(Compaction):
         self.unlock_class(class_)
         zspage = self.alloc_zspage(class_, gfp)
         if not zspage:
-            self.cache_free_handle(pool, handle)
+            self.drop_unused_handle(pool, handle)
             return 0
         self.lock_class(class_)
         self.insert_new_zspage(pool, class_, zspage, handle)
         self.unlock_class(class_)
         return handle
+
+    def drop_unused_handle(self, pool: int, handle: int) -> None:
+        """Free the handle of a request that got no zspage."""
+        self.cache_free_handle(pool, handle)
 
     def insert_new_zspage(self, pool: int, class_: int, zspage: int, handle: int) -> None:
         """Allocate the first object of a new zspage, list and count the zspage, then make it movable."""

@@ -3,7 +3,8 @@
 In:    nothing.
 Out:   FAULTS: first bugs that zsmalloc had (A..), then what is easily got wrong (G-..).
 Never: two changes in one fault; a fault that is on unless it was asked for.
-Next:  how they are planted in zsfuzz/target/fault.py; that each one shows in tests/reference/test_faults.py.
+Next:  those that need a particular state in reference/rare_faults.py; how they are planted in zsfuzz/target/fault.py;
+       that each one shows in tests/reference/test_faults.py.
 
 An override derives from Zsmalloc so that its types are checked; plant() puts it in front of the target.
 """
@@ -14,6 +15,7 @@ from typing import Final
 
 from reference.compaction import ZS_ALMOST_EMPTY, ZS_ALMOST_FULL, ZsCompactControl
 from reference.layout import CLASS_OBJS_PER_ZSPAGE, CLASS_SIZE
+from reference.rare_faults import RARE_FAULTS
 from reference.zsmalloc import Zsmalloc
 from zsfuzz.machine.layout import PG_INDEX, PG_MAPCOUNT, PG_PRIVATE
 from zsfuzz.policy.size_class import ZS_HANDLE_SIZE
@@ -160,7 +162,7 @@ def _fault(fault_id: str, override: type[Zsmalloc], oracle: str, mechanism: str,
     return Fault(fault_id, Zsmalloc.name, origin, mechanism, concurrent=False, oracle=oracle, override=override)
 
 
-FAULTS: Final = (
+COMMON_FAULTS: Final = (
     _fault(
         "A01",
         _ClassUnderallocation,
@@ -277,4 +279,6 @@ FAULTS: Final = (
         "the last free of an isolated zspage frees it on the spot",
     ),
 )
+
+FAULTS: Final = COMMON_FAULTS + RARE_FAULTS
 """Every planted bug of this model. All show in sequential programs."""

@@ -167,10 +167,14 @@ class Pool(Mapping):
         self.k.wait_event(
             pool + POOL_MIGRATION_WAIT, lambda: self.pool_isolated_are_drained(pool), "isolated pages of a pool"
         )
-        self.k.flush_work(pool + POOL_FREE_WORK)
+        self.zs_flush_migration(pool)
         inode = self.load(pool + POOL_INODE)
         if inode:
             self.k.iput(inode)
+
+    def zs_flush_migration(self, pool: int) -> None:
+        """Wait for the deferred worker. Source: zs_unregister_migration(), v5.10. Strays: named as in v5.17."""
+        self.k.flush_work(pool + POOL_FREE_WORK)
 
     def destroy_class(self, size_class: int) -> None:
         """Free one class. Errors: Report when a list holds zspages. Source: zs_destroy_pool(), v5.10."""

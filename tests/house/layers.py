@@ -35,7 +35,7 @@ _SEARCH = (
     "zsfuzz.machine.geometry",  # names and sizes, so that a generator aims at pages that exist
 )
 _WORK = (*_RUN, "zsfuzz.engine", "zsfuzz.minimize", "zsfuzz.explore", "zsfuzz.corpus", "zsfuzz.trace")
-_ALL = (*_WORK, "zsfuzz.campaign", "zsfuzz.report")
+_ALL = (*_WORK, "zsfuzz.campaign", "zsfuzz.report", "zsfuzz.measure")
 
 LAYERS: Layers = {
     "zsfuzz": _layer(),
@@ -64,6 +64,7 @@ LAYERS: Layers = {
     "zsfuzz.trace": _layer("zsfuzz.errors", "zsfuzz.policy", "zsfuzz.program"),
     "zsfuzz.campaign": _layer(*_WORK),
     "zsfuzz.report": _layer(*_WORK, "zsfuzz.campaign"),
+    "zsfuzz.measure": _layer(*_WORK, "zsfuzz.campaign"),
     "zsfuzz.pytest_plugin": _layer(*_ALL),
     "zsfuzz.cli": _layer(*_ALL),
     "zsfuzz.__main__": _layer("zsfuzz.cli"),

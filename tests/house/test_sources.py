@@ -33,6 +33,7 @@ EFFECTS_OF_PACKAGES: dict[str, frozenset[str]] = {
     "zsfuzz.corpus": frozenset({"file"}),
     "zsfuzz.campaign": frozenset({"file", "clock", "print"}),
     "zsfuzz.report": frozenset({"file", "clock", "print"}),
+    "zsfuzz.measure": frozenset({"file", "clock", "print"}),
     "zsfuzz.cli": frozenset({"file", "clock", "print"}),
     "zsfuzz.pytest_plugin": frozenset({"file"}),  # it reads the programs it is pointed at
 }

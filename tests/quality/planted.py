@@ -1,9 +1,9 @@
 """Planted faults for the quality tests: which there are, and what generated programs show of them.
 
-In:    the two catalogues of faults.
-Out:   SEQUENTIAL, showing(), signatures().
+In:    the catalogues of faults.
+Out:   SEQUENTIAL, KEPT, showing(), signatures().
 Never: a clock: how much is run is said in programs.
-Next:  tests/quality/test_faults_are_found.py, tests/quality/test_signatures.py.
+Next:  tests/quality/test_faults_are_found.py, tests/quality/test_signatures.py, tests/quality/test_triggers.py.
 """
 
 from __future__ import annotations
@@ -12,24 +12,23 @@ from collections.abc import Iterator
 from random import Random
 from typing import Final
 
+from candidate import rare_faults as candidate_faults
+from reference import rare_faults as reference_faults
 from zsfuzz.engine.profile import GenerateSettings
 from zsfuzz.engine.random_engine import RandomEngine
 from zsfuzz.execute.runner import Runner
 from zsfuzz.oracle.finding import Finding
-from zsfuzz.target.fault import Fault
 from zsfuzz.target.registry import faults
 
-SEQUENTIAL: Final = tuple(fault for fault in faults().values() if not fault.concurrent)
-"""Faults that show without an interleaving, in the order of the catalogues."""
+KEPT: Final = (
+    *reference_faults.RARE_FAULTS,
+    *candidate_faults.RARE_FAULTS,
+    *(fault for fault in faults().values() if fault.shared and not fault.concurrent),
+)
+"""Faults that tests replay a kept program of: to search for all of them takes too long for a test."""
 
-
-def is_expected(fault: Fault, finding: Finding) -> bool:
-    """Return whether a finding is of a sort that a fault's entry in the catalogue names."""
-    for oracle in fault.oracle.split(", "):
-        kind, _, rule = oracle.partition(" ")
-        if finding.kind == kind and finding.rule.startswith(rule):
-            return True
-    return False
+SEQUENTIAL: Final = tuple(fault for fault in faults().values() if not fault.concurrent and fault not in KEPT)
+"""The other faults that show without an interleaving, in the order of the catalogues: tests search for these."""
 
 
 def showing(fault_id: str, *, seed: int, steps: int, programs: int) -> Iterator[Finding]:

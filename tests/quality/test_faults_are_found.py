@@ -10,10 +10,11 @@ from typing import Final
 
 import pytest
 
-from tests.quality.planted import SEQUENTIAL, is_expected
+from tests.quality.planted import SEQUENTIAL
 from zsfuzz.engine.coverage_engine import CoverageEngine
 from zsfuzz.engine.profile import GenerateSettings
 from zsfuzz.execute.runner import Runner
+from zsfuzz.measure.cell import is_expected
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.program.program import Program
 from zsfuzz.target.fault import Fault

@@ -73,7 +73,8 @@ def test_every_fault_says_what_it_is_and_overrides_something() -> None:
     assert len(fault_ids()) == len(set(fault_ids()))
     for fault in faults().values():
         assert fault.mechanism.strip() and fault.origin and fault.oracle, fault.id
-        assert fault.override or fault.rules_override, fault.id
+        assert fault.override or fault.rules_override or fault.replacements or fault.members, fault.id
+        assert fault.shared == bool(fault.replacements or fault.members), fault.id
 
 
 def test_an_override_lies_in_front_of_the_model() -> None:

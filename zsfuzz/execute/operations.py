@@ -3,7 +3,8 @@
 In:    operations, two sides, the contract's dictionary.
 Out:   outcomes that both sides agree on, NO_OP for what makes no sense now; a Violation where they do not agree.
 Never: a check of a state: those are made between operations, by zsfuzz/execute/execution.py.
-Next:  the actions in zsfuzz/execute/side.py; what an operation means in a lane: zsfuzz/execute/lane.py.
+Next:  the actions in zsfuzz/execute/side.py; answers are held against the truth by zsfuzz/oracle/answers.py;
+       what an operation means in a lane: zsfuzz/execute/lane.py.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any, Final
 from zsfuzz.execute.contract import PATTERN_BYTES, Contract, pattern
 from zsfuzz.execute.names import OPERATION_NAMES
 from zsfuzz.execute.side import Side
+from zsfuzz.oracle.answers import check_compaction, check_malloc, check_page_values, pool_before
 from zsfuzz.oracle.expected import ExpectedDifferences
-from zsfuzz.oracle.judge import Judge
+from zsfuzz.oracle.judge import PAGE_VIEWS, Judge
 from zsfuzz.program import ops
 
 NO_OP: Final = object()
@@ -97,7 +99,10 @@ class Operations:
         reference, candidate = self._each("malloc", *arguments)
         if reference or candidate:
             self.contract.allocated(step.slot, step.pool, step.size)
-        return self._agreed("malloc", arguments, reference, candidate)
+        outcome = self._agreed("malloc", arguments, reference, candidate)
+        for side, answer in zip(self.sides, (reference, candidate), strict=True):
+            check_malloc(side, step.size, step.gfp, bool(answer), side.machine.failure.armed)
+        return outcome
 
     def _free(self, step: ops.Free) -> object:
         content = self.contract.objects.pop(step.slot, None)
@@ -172,10 +177,25 @@ class Operations:
     # -- pools
 
     def _compact(self, step: ops.Compact) -> object:
-        return self._of_pool("pool_compact", step.pool)
+        return self._compacting("pool_compact", step.pool)
 
     def _shrink(self, step: ops.Shrink) -> object:
-        return self._of_pool("shrink_count" if step.kind is ops.ShrinkKind.COUNT else "shrink_scan", step.pool)
+        if step.kind is ops.ShrinkKind.COUNT:
+            return self._of_pool("shrink_count", step.pool)
+        return self._compacting("shrink_scan", step.pool)
+
+    def _compacting(self, action: str, pool: int) -> object:
+        """Compact a pool on both sides, and hold what each of them says and leaves behind against its state before."""
+        if pool not in self.contract.pools:
+            return NO_OP
+        before = [pool_before(side, pool) for side in self.sides]
+        answers = self._each(action, pool)
+        outcome = self._agreed(action, (pool,), *answers)
+        if not self.judge.parted:
+            classes = tuple(self.contract.classes_used(pool))
+            for side, was, answer in zip(self.sides, before, answers, strict=True):
+                check_compaction(side, pool, was, max(answer, 0), classes, bool(self.contract.page_slots))
+        return outcome
 
     def _stats(self, step: ops.Stats) -> object:
         return self._of_pool("stats", step.pool)
@@ -269,7 +289,15 @@ class Operations:
 
     def _scan(self, step: ops.Scan) -> object:
         start, end = self._range(step.start, step.end)
-        return self._both("scan", step.scanner, start, end) if start < end else NO_OP
+        if start >= end:
+            return NO_OP
+        arguments = (step.scanner, start, end)
+        answers = self._each("scan", *arguments)
+        outcome = self._agreed("scan", arguments, *answers)
+        if step.scanner.value in PAGE_VIEWS and not self.judge.parted:
+            for side, values in zip(self.sides, answers, strict=True):
+                check_page_values(side, step.scanner.value, start, values)
+        return outcome
 
     def _compact_zone(self, step: ops.CompactZone) -> object:
         start, end = self._range(step.start, step.end)

@@ -12,6 +12,8 @@ or to where an earlier program has been that began with the same steps (zsfuzz/e
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from zsfuzz.execute.execution import Execution
 from zsfuzz.execute.prefixes import Prefixes
 from zsfuzz.execute.result import Observer, RunResult
@@ -22,7 +24,8 @@ from zsfuzz.machine.machine import MachineConfig
 from zsfuzz.machine.policies import check_policy
 from zsfuzz.program.ops import Malloc
 from zsfuzz.program.program import Header, Program
-from zsfuzz.target.registry import resolve_pair
+from zsfuzz.target.planting import Planting
+from zsfuzz.target.registry import resolve_pair, shared_planting
 
 _HEAP_BASE_BYTES = 256 << 10
 _HEAP_BYTES_PER_SLOT = 64
@@ -67,14 +70,14 @@ class Runner:
         self.cadence = cadence
         self.steps_resumed = 0
         self._resumes = resumes
-        self._resolved: dict[tuple[str, ...], tuple[type, type]] = {}
+        self._resolved: dict[tuple[str, ...], tuple[type, type, Planting | None]] = {}
         self._pairs: dict[PairKey, tuple[Side, Side]] = {}
         self._prefixes: dict[PairKey, dict[int, Prefixes]] = {}
         self._classes(faults)
 
-    def _classes(self, faults: tuple[str, ...]) -> tuple[type, type]:
+    def _classes(self, faults: tuple[str, ...]) -> tuple[type, type, Planting | None]:
         if faults not in self._resolved:
-            self._resolved[faults] = resolve_pair(*self.targets, faults)
+            self._resolved[faults] = (*resolve_pair(*self.targets, faults), shared_planting(faults))
         return self._resolved[faults]
 
     def _key(self, program: Program) -> PairKey:
@@ -87,7 +90,7 @@ class Runner:
         """Return the two machines that a program asks for, in any state."""
         pair = self._pairs.get(key)
         if pair is None:
-            reference, candidate = self._classes(key[1])
+            reference, candidate, _ = self._classes(key[1])
             if len(self._pairs) >= _KEPT_PAIRS:
                 oldest = next(iter(self._pairs))
                 del self._pairs[oldest], self._prefixes[oldest]
@@ -106,7 +109,11 @@ class Runner:
 
     def run(self, program: Program, *, cadence: int | None = None, observer: Observer | None = None) -> RunResult:
         """Return the verdict on one program. cadence 1: everything after every step."""
-        key = self._key(program)
+        faults = tuple(dict.fromkeys((*self.faults, *program.header.faults)))
+        with self._classes(faults)[2] or nullcontext():  # a fault of shared code is there for this run only
+            return self._run(program, self._key(program), cadence, observer)
+
+    def _run(self, program: Program, key: PairKey, cadence: int | None, observer: Observer | None) -> RunResult:
         sides = self._sides(key)
         steps_between = cadence or self.cadence
         prefixes, found = Prefixes(), None

@@ -11,6 +11,8 @@ from __future__ import annotations
 from typing import Final
 
 KIND_OF_CACHE: Final = {"zspage": "zspage", "zs_handle": "handle"}
+KMALLOC: Final = "kmalloc-"
+"""What a pool is made of counts as "zspage": no other operation asks kmalloc for anything."""
 
 
 class FailureInjection:
@@ -38,7 +40,7 @@ class FailureInjection:
 
     def hits(self, name: str) -> bool:
         """Return whether this allocation fails. name: a slab cache, or "page"."""
-        kind = KIND_OF_CACHE.get(name, name)
+        kind = "zspage" if name.startswith(KMALLOC) else KIND_OF_CACHE.get(name, name)
         left = self._countdown.get(kind)
         if left is None:
             return False

@@ -135,6 +135,10 @@ class Memory:
         if index is not None:
             code = self.shadow[index]
             rule = "uninitialised read" if code == UNINIT else _POISON_RULES.get(code, rule)
+            if not code:  # the word may be touched, but not from here
+                rule = "misaligned access"
+        elif 0 <= address - VMEMMAP_START < self.memmap_bytes:
+            rule = "misaligned access"
         raise Report("memory", rule, "", f"{rule}: {verb} of {self.describe(address)} ({address:#x})")
 
     def _shadow_index(self, address: int) -> int | None:
@@ -299,11 +303,14 @@ class Memory:
             if address >= VMEMMAP_START:
                 index = address - VMEMMAP_START
                 if index < memmap_bytes:
+                    if index & 7:
+                        bad(address, "read")
                     return words[memmap_word + (index >> 3)]
                 index = far(address, "read")
             else:
-                index = (address - PAGE_OFFSET) >> 3
-                if not 0 <= index < limit:
+                offset = address - PAGE_OFFSET
+                index = offset >> 3
+                if not 0 <= index < limit or offset & 7:
                     bad(address, "read")
             if shadow[index]:
                 bad(address, "read")
@@ -313,12 +320,15 @@ class Memory:
             if address >= VMEMMAP_START:
                 index = address - VMEMMAP_START
                 if index < memmap_bytes:
+                    if index & 7:
+                        bad(address, "write")
                     words[memmap_word + (index >> 3)] = value
                     return
                 index = far(address, "write")
             else:
-                index = (address - PAGE_OFFSET) >> 3
-                if not 0 <= index < limit:
+                offset = address - PAGE_OFFSET
+                index = offset >> 3
+                if not 0 <= index < limit or offset & 7:
                     bad(address, "write")
             if shadow[index] > 1:
                 bad(address, "write")
@@ -337,8 +347,9 @@ class Memory:
                 check(address)
                 plain(address, value)
                 return
-            index = (address - PAGE_OFFSET) >> 3
-            if not 0 <= index < limit or shadow[index] > 1:
+            offset = address - PAGE_OFFSET
+            index = offset >> 3
+            if not 0 <= index < limit or shadow[index] > 1 or offset & 7:
                 bad(address, "write")
             shadow[index] = 0
             words[index] = value
@@ -356,11 +367,14 @@ class Memory:
             if address >= VMEMMAP_START:
                 index = address - VMEMMAP_START
                 if index < memmap_bytes:
+                    if index & 3:
+                        bad(address, "read")
                     return halves[memmap_half + (index >> 2)]
                 index = far(address & ~7, "read") * 2 + (address >> 2 & 1)
             else:
-                index = (address - PAGE_OFFSET) >> 2
-                if not 0 <= index < limit:
+                offset = address - PAGE_OFFSET
+                index = offset >> 2
+                if not 0 <= index < limit or offset & 3:
                     bad(address, "read")
             if shadow[index >> 1]:
                 bad(address, "read")
@@ -370,12 +384,15 @@ class Memory:
             if address >= VMEMMAP_START:
                 index = address - VMEMMAP_START
                 if index < memmap_bytes:
+                    if index & 3:
+                        bad(address, "write")
                     halves[memmap_half + (index >> 2)] = value
                     return
                 index = far(address & ~7, "write") * 2 + (address >> 2 & 1)
             else:
-                index = (address - PAGE_OFFSET) >> 2
-                if not 0 <= index < limit:
+                offset = address - PAGE_OFFSET
+                index = offset >> 2
+                if not 0 <= index < limit or offset & 3:
                     bad(address, "write")
             if shadow[index >> 1] > 1:
                 bad(address, "write")

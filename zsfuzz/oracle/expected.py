@@ -147,9 +147,9 @@ class ExpectedDifferences:
         sides = (judge.reference, judge.candidate)
         for zone in (0, 1):
             totals = []
-            for side, pfns in zip(sides, withheld, strict=True):
+            for side, pages in zip(sides, withheld, strict=True):
                 buddy = side.machine.buddy
-                kept = sum(1 for pfn in pfns if buddy.zone_of_pfn(pfn) == zone)
+                kept = sum(1 for pfn in _pfns(side, pages) if buddy.zone_of_pfn(pfn) == zone)
                 totals.append(buddy.zone_page_state(zone, NR_FREE_PAGES) + kept)
             if totals[0] != totals[1]:
                 return ""
@@ -157,24 +157,23 @@ class ExpectedDifferences:
         return "D3"
 
 
-def _withheld_by_page(side: SideView) -> frozenset[int]:
-    """Pages with a live reference that no zspage owns any more; a poisoned page stays away in any case."""
-    return _pfns(
-        side, [page for page, _, owned in side.references.values() if owned and not side.target.page_owner(page)]
-    )
+def _withheld_by_page(side: SideView) -> list[int]:
+    """Pages with a live reference that no zspage owns any more."""
+    return [page for page, _, owned in side.references.values() if owned and not side.target.page_owner(page)]
 
 
-def _withheld_by_zspage(side: SideView) -> frozenset[int]:
+def _withheld_by_zspage(side: SideView) -> list[int]:
     """Pages still tied to a zspage that is dead but for its references."""
     withheld: list[int] = []
     for page, _, _ in side.references.values():
         zspage = side.target.page_owner(page)
         if zspage and _is_dead(side, zspage):
             withheld.extend(side.target.zspage_view(zspage).pages)
-    return _pfns(side, withheld)
+    return withheld
 
 
 def _pfns(side: SideView, pages: list[int]) -> frozenset[int]:
+    """Return the frames among pages that would be free; a poisoned one stays away in any case."""
     return frozenset(side.machine.buddy.page_to_pfn(page) for page in pages if not side.d.PageHWPoison(page))
 
 

@@ -3,8 +3,9 @@
 In:    one side; the contract's dictionary.
 Out:   how many facts were checked, or a Violation that names the invariant and the datum.
 Never: compares two designs, changes a machine.
-Next:  I12, the drained state, in zsfuzz/execute/drain.py; the incremental halves of I5, I6, I7 and I10 are in the
-       primitives: zsfuzz/machine/locks.py, descriptor.py and buddy.py raise them at the very word.
+Next:  frames that are nobody's in zsfuzz/oracle/frames.py; I12, the drained state, in zsfuzz/execute/drain.py; the
+       incremental halves of I5, I6, I7 and I10 are in the primitives: zsfuzz/machine/locks.py, descriptor.py and
+       buddy.py raise them at the very word.
 
 One fact a check, the values attached.
 """
@@ -14,8 +15,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from zsfuzz.machine.layout import NR_ZSPAGES, PAGE_OFFSET, PG_FLAGS, STRUCT_PAGE_SIZE, VMEMMAP_START, PG_isolated
+from zsfuzz.oracle.classes import SlotShape, group_of, slot_shape
+from zsfuzz.oracle.frames import check_frames
 from zsfuzz.oracle.judge import Violation
-from zsfuzz.policy.size_class import NR_ZS_FULLNESS, OBJ_ALLOCATED_TAG, ZS_HANDLE_SIZE, get_fullness_group
+from zsfuzz.policy.size_class import NR_ZS_FULLNESS, OBJ_ALLOCATED_TAG, ZS_HANDLE_SIZE
 from zsfuzz.target.protocol import ClassRow, ZspageView
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ class Inspection:
         self._check_statistics()
         self._check_pages()
         self._check_references()
+        self._facts += check_frames(self._side, [page for view in self._views.values() for page in view.pages])
         if name := self._side.foreign_attribute():
             self._fail("state outside the arena", name, f"attribute {name} of the target changed since boot")
         return self._facts
@@ -123,6 +127,9 @@ class Inspection:
             self._fail("I1 handle leads astray", whose, f"pfn {pfn} belongs to another class by now")
         self._must(header == handle | OBJ_ALLOCATED_TAG, "I1 header is not the handle", "header", hex(header))
         self._must(view.class_index == wanted.index, "I11 wrong size class", "class", view.class_index, wanted.index)
+        shape = SlotShape(size_class.size_bytes, size_class.pages_per_zspage, size_class.objs_per_zspage)
+        by_formula = slot_shape(self._machine.page_size, content.size)
+        self._must(shape == by_formula, "I11 wrong size class", "class by the kernel's formula", shape, by_formula)
         self._places.append((placement, view, content))
 
     def _class_of(self, view: ZspageView) -> SizeClass:
@@ -183,13 +190,13 @@ class Inspection:
 
     def _check_lists(self, zspage: int, view: ZspageView, size_class: SizeClass) -> None:
         self._must(0 <= view.inuse <= size_class.objs_per_zspage, "I2 inuse", "inuse", view.inuse)
-        group = get_fullness_group(view.inuse, size_class.objs_per_zspage)
-        self._must(view.fullness == group, "I3 fullness word", "fullness", view.fullness, int(group))
+        group = group_of(view.inuse, size_class.objs_per_zspage)
+        self._must(view.fullness == group, "I3 fullness word", "fullness", view.fullness, group)
         places = self._listed.get(zspage, [])
         if view.isolated:
             self._must(not places, "I3 isolated zspage on a list", "list", places)
         else:
-            expected = [(view.class_index, int(group))]
+            expected = [(view.class_index, group)]
             self._must([place[1:] for place in places] == expected, "I3 wrong list", "list", places, expected)
         isolated = sum(1 for page in view.pages if page in self._isolated_pages())
         self._must(view.isolated == isolated, "I10 isolated count", "isolated", view.isolated, isolated)

@@ -66,6 +66,7 @@ _ACCESSES: Final = frozenset(
         "wild call",
         "wild heap access",
         "no struct page",
+        "misaligned access",
         "uninitialised read",
         "use-after-free page",
         "use-after-free slab",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from zsfuzz.machine.core.core import Core
 from zsfuzz.machine.descriptor import Descriptor
 from zsfuzz.machine.machine import Machine
 from zsfuzz.target.protocol import Target
@@ -49,6 +50,7 @@ class SideView(Protocol):
 
     role: str
     machine: Machine
+    core: Core
     target: Target
     d: Descriptor
     handles: dict[int, int]

@@ -1,7 +1,8 @@
 """Registry: targets and faults by the names that users type.
 
 In:    "reference", "candidate", "candidate-literal", "candidate-literal:H05", "package.module:Attribute"; fault ids.
-Out:   resolve_pair(): the two target classes of a run, faults planted. UsageError for what does not exist.
+Out:   resolve_pair(): the two target classes of a run, faults planted; shared_planting(): what to put in and take out
+       around each run. UsageError for what does not exist.
 Never: instances.
 Next:  the built-in targets name themselves in reference/__init__.py and candidate/__init__.py.
 """
@@ -13,10 +14,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from zsfuzz.errors import UsageError
-from zsfuzz.target.fault import Fault, plant
+from zsfuzz.target.fault import SHARED_TARGETS, Fault, Replacement, plant
+from zsfuzz.target.planting import Planting
 from zsfuzz.target.protocol import PROTOCOL_VERSION, Target
 
 _BUILT_IN: Final = ("reference", "candidate")  # packages with TARGETS (name -> class) and FAULTS
+_SHARED: Final = "zsfuzz.target.shared_faults"  # FAULTS of what both sides run
 _ONE_HAZARD: Final = "candidate-literal:"
 _LATER: Final = "kernel:"
 
@@ -29,9 +32,9 @@ def _targets() -> dict[str, type[Target]]:
 
 
 def faults() -> dict[str, Fault]:
-    """Return every fault by id, in the order of the two catalogues."""
+    """Return every fault by id: those of the two models, then those of what both sides run."""
     found: dict[str, Fault] = {}
-    for package in _BUILT_IN:
+    for package in (*_BUILT_IN, _SHARED):
         for fault in importlib.import_module(package).FAULTS:
             if fault.id in found:
                 raise ValueError(f"two faults are called {fault.id}")
@@ -52,7 +55,7 @@ def target_names() -> tuple[str, ...]:
 def resolve(name: str) -> type[Target]:
     """Return the target class of a name. Errors: UsageError."""
     if name.startswith(_ONE_HAZARD):
-        fault = _fault(name.removeprefix(_ONE_HAZARD))
+        fault = fault_named(name.removeprefix(_ONE_HAZARD))
         if fault.target != "candidate":
             raise UsageError(f"target {name!r}: {fault.id} is a fault of {fault.target}; use --fault {fault.id}")
         return plant(resolve("candidate"), [fault])
@@ -91,7 +94,8 @@ def _imported(name: str) -> type[Target]:
     return found
 
 
-def _fault(fault_id: str) -> Fault:
+def fault_named(fault_id: str) -> Fault:
+    """Return the fault of an id. Errors: UsageError for an unknown one."""
     known = faults()
     if fault_id not in known:
         raise UsageError(f"unknown fault {fault_id!r}; 'zsfuzz faults list' shows them")
@@ -102,12 +106,18 @@ def resolve_pair(reference: str, candidate: str, fault_names: Sequence[str] = ()
     """Return the two target classes of a run.
 
     A fault goes to the candidate side when that side's target belongs to the fault's model, else to the reference
-    side. Errors: UsageError for an unknown name, or a fault that fits neither side.
+    side; a fault of both models to every side that one of its members fits; a fault of shared code to no class (see
+    shared_planting()). Errors: UsageError for an unknown name, or a fault that fits neither side.
     """
     sides = [resolve(reference), resolve(candidate)]
     packages = [_family(side) for side in sides]
     for fault_id in fault_names:
-        fault = _fault(fault_id)
+        fault = fault_named(fault_id)
+        if fault.target == "both":
+            _plant_members(fault, sides, packages)
+            continue
+        if fault.target in SHARED_TARGETS:
+            continue
         for side in (1, 0):
             if packages[side] == fault.target:
                 sides[side] = plant(sides[side], [fault])
@@ -115,6 +125,26 @@ def resolve_pair(reference: str, candidate: str, fault_names: Sequence[str] = ()
         else:
             raise UsageError(f"fault {fault_id!r} belongs to {fault.target}, which is neither side of this run")
     return sides[0], sides[1]
+
+
+def _plant_members(fault: Fault, sides: list[type[Target]], packages: list[str]) -> None:
+    """Plant one fault of each model on the sides of that model."""
+    members = [fault_named(each) for each in fault.members]
+    for side, package in enumerate(packages):
+        sides[side] = plant(sides[side], [each for each in members if each.target == package])
+    if not any(each.target in packages for each in members):
+        raise UsageError(f"fault {fault.id!r} belongs to the built-in models, and neither side of this run is one")
+
+
+def shared_planting(fault_names: Sequence[str]) -> Planting | None:
+    """Return what to enter around each run for the faults of shared code among some, None when there are none.
+
+    Errors: UsageError for an unknown name.
+    """
+    replacements: list[Replacement] = []
+    for fault_id in fault_names:
+        replacements.extend(fault_named(fault_id).replacements)
+    return Planting(replacements) if replacements else None
 
 
 def _family(target: type[Target]) -> str:

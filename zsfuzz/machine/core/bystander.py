@@ -19,6 +19,7 @@ Records lie in the arena; a slot number may be any, at most BYSTANDER_RECORDS of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from zsfuzz.errors import HarnessError
@@ -116,6 +117,14 @@ def find_record(core: Core, key: int) -> Record | None:
         if load(core.bystanders + number * step) == key:
             return Record(core, number)
     return None
+
+
+def records(core: Core) -> Iterator[Record]:
+    """Yield every record that is not empty."""
+    load, step = core.m.load, BYSTANDER_WORDS * 8
+    for number in range(BYSTANDER_RECORDS):
+        if load(core.bystanders + number * step):
+            yield Record(core, number)
 
 
 def record_of_index(core: Core, index: int) -> Record | None:

@@ -104,6 +104,7 @@ def compact_zone(core: Core, cc: CompactControl) -> tuple[int, int]:
 
 def release_unused_freepages(core: Core, cc: CompactControl) -> None:
     """Free the targets that nobody needed. Source: compact_zone(), v5.10."""
+    core.must_count(cc.freepages, cc.nr_freepages, "compact_zone")
     if cc.nr_freepages > 0:
         free_pfn = release_freepages(core, cc.freepages)
         cc.nr_freepages = 0

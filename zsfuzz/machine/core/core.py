@@ -130,6 +130,13 @@ class Core:
         """Return the pages of a list, first to last."""
         return tuple(self.each_page(head))
 
+    def must_count(self, head: int, counted: int, name: str) -> None:
+        """Report a count of pages on a list that is not what is on it (I10). Compound pages count whole."""
+        there = sum(self.d.compound_nr(page) for page in self.each_page(head))
+        if there != counted:
+            text = f"{name}() counts {counted} pages, {there} are on its list"
+            raise Report("invariant", "I10 count of a scan", name, text)
+
     def lists_of_pages(self) -> tuple[tuple[str, int], ...]:
         """Return (name, head) of every list that isolated pages can be on (for I10)."""
         names = ("isolated", "batch", "migratepages", "source", "pagelist")

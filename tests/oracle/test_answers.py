@@ -1,0 +1,177 @@
+"""Answers that are wrong on both sides alike are seen on each side by itself; right ones pass.
+
+In:    a side; answers that are made up.
+Out:   nothing.
+Never: a search; that whole programs show such bugs: tests/quality/test_triggers.py.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.oracle.test_invariants import Scene
+from zsfuzz.machine.core import bystander
+from zsfuzz.machine.layout import (
+    KPF_BUDDY,
+    KPF_HWPOISON,
+    MIGRATE_ISOLATE,
+    NR_FREE_PAGES,
+    PG_FLAGS,
+    PG_REFCOUNT,
+    PG_hwpoison,
+    PG_lru,
+)
+from zsfuzz.machine.scanners.kpage import kpagecount, kpageflags
+from zsfuzz.oracle.answers import check_compaction, check_malloc, check_page_values, pool_before
+from zsfuzz.oracle.judge import Violation
+from zsfuzz.program.ops import BystanderKind, Gfp
+
+
+def _caught(scene: Scene) -> str:
+    with pytest.raises(Violation) as caught:
+        scene.check()
+    return caught.value.rule
+
+
+# -- zs_malloc()
+
+
+def test_a_refusal_with_plenty_of_memory_is_a_breach() -> None:
+    scene = Scene()
+    with pytest.raises(Violation, match="fails with"):
+        check_malloc(scene.side, 100, Gfp.MOVABLE, served=False, failing=False)
+
+
+def test_an_impossible_size_that_is_served_is_a_breach() -> None:
+    for size in (0, 4097):
+        with pytest.raises(Violation, match="gave a handle"):
+            check_malloc(Scene().side, size, Gfp.MOVABLE, served=True, failing=False)
+
+
+def test_legal_answers_of_malloc_pass() -> None:
+    side = Scene().side
+    check_malloc(side, 100, Gfp.MOVABLE, served=True, failing=False)
+    check_malloc(side, 100, Gfp.MOVABLE, served=False, failing=True)
+    check_malloc(side, 4097, Gfp.MOVABLE, served=False, failing=False)
+    for zone in (0, 1):
+        side.machine.buddy.mod_zone_page_state(zone, NR_FREE_PAGES, -side.machine.buddy.zone_page_state(zone, 0))
+    check_malloc(side, 100, Gfp.MOVABLE, served=False, failing=False)
+
+
+# -- zs_compact()
+
+
+def test_what_compaction_says_is_held_against_the_pool() -> None:
+    scene = Scene()
+    before = pool_before(scene.side, 0)
+    with pytest.raises(Violation, match="compaction returns 4"):
+        check_compaction(scene.side, 0, before, 4, (), isolated=False)
+    check_compaction(scene.side, 0, before, 0, (), isolated=False)
+
+
+def test_pages_compacted_has_to_grow_by_as_much() -> None:
+    scene = Scene()
+    before = pool_before(scene.side, 0)
+    pool = scene.side.pools[0]
+    scene.m.atomic_add(pool + 24, 1)  # POOL_PAGES_COMPACTED
+    with pytest.raises(Violation, match="pages_compacted was 0 and is 1"):
+        check_compaction(scene.side, 0, before, 0, (), isolated=False)
+
+
+def test_compaction_may_not_leave_what_it_could_free() -> None:
+    """[x . . . .] [x . . . .]: nothing was compacted."""
+    scene = Scene()
+    slots = range(20, 30)
+    for slot in slots:
+        scene.side.malloc(slot, 0, 3256, Gfp.MOVABLE)
+    for slot in (*range(1, 3), *range(20, 22), *range(23, 27)):
+        scene.side.free(slot, 0)
+    index = scene.target.zspage_view(scene.first).class_index
+    before = pool_before(scene.side, 0)
+    with pytest.raises(Violation, match="could still free"):
+        check_compaction(scene.side, 0, before, 0, (index,), isolated=False)
+    check_compaction(scene.side, 0, before, 0, (index,), isolated=True)
+    freed = scene.side.pool_compact(0)
+    assert isinstance(freed, int) and freed > 0
+    check_compaction(scene.side, 0, before, freed, (index,), isolated=False)
+
+
+# -- /proc/kpageflags and /proc/kpagecount
+
+
+def test_page_values_of_a_sound_side_pass() -> None:
+    scene = Scene()
+    bystander.add_bystander(scene.side.core, 3, BystanderKind.LRU, 0)
+    count = scene.m.buddy.pages_count
+    check_page_values(scene.side, "kpageflags", 0, [kpageflags(scene.m, pfn) for pfn in range(count)])
+    check_page_values(scene.side, "kpagecount", 0, [kpagecount(scene.m, pfn) for pfn in range(count)])
+
+
+@pytest.mark.parametrize(
+    ("name", "flips", "whose"),
+    [
+        ("kpageflags", 1 << KPF_BUDDY, "free"),
+        ("kpageflags", 1 << KPF_HWPOISON, "free"),
+        ("kpageflags", 1 << 35, "zspage"),  # KPF_PRIVATE of the first page
+        ("kpagecount", 1, "free"),
+        ("kpagecount", 2, "zspage"),
+        ("kpagecount", 3, "lru"),
+        ("kpageflags", 1 << 5, "lru"),  # KPF_LRU
+    ],
+)
+def test_a_page_value_that_is_wrong_is_seen(name: str, flips: int, whose: str) -> None:
+    scene = Scene()
+    core, buddy = scene.side.core, scene.m.buddy
+    lru = bystander.add_bystander(core, 3, BystanderKind.LRU, 0)
+    pfn = {"free": buddy.pages_count - 1, "zspage": buddy.page_to_pfn(scene.pages[0]), "lru": lru}[whose]
+    value = kpageflags(scene.m, pfn) if name == "kpageflags" else kpagecount(scene.m, pfn)
+    check_page_values(scene.side, name, pfn, [value])
+    with pytest.raises(Violation, match=name):
+        check_page_values(scene.side, name, pfn, [value ^ flips])
+
+
+# -- frames (zsfuzz/oracle/frames.py)
+
+
+def test_a_miscounted_free_page_is_seen() -> None:
+    scene = Scene()
+    scene.m.buddy.mod_zone_page_state(0, NR_FREE_PAGES, 1)
+    assert _caught(scene) == "I7 NR_FREE_PAGES"
+
+
+def test_a_pageblock_that_stays_isolated_is_seen() -> None:
+    scene = Scene()
+    last = scene.m.buddy.pages_count - 1
+    scene.m.buddy.set_pageblock_migratetype(last, MIGRATE_ISOLATE)
+    scene.m.buddy.move_freepages_block(last, MIGRATE_ISOLATE)
+    assert _caught(scene) == "I10 pageblock stays isolated"
+
+
+def test_a_block_on_the_isolated_list_of_another_pageblock_is_seen() -> None:
+    scene = Scene()
+    scene.m.buddy.move_freepages_block(scene.m.buddy.pages_count - 32, MIGRATE_ISOLATE)
+    assert _caught(scene) == "I7 free list of another pageblock type"
+
+
+def test_a_poisoned_free_page_is_seen() -> None:
+    scene = Scene()
+    page = scene.m.buddy.pfn_to_page(scene.m.buddy.pages_count - 1)
+    scene.flip(page + PG_FLAGS, 1 << PG_hwpoison)
+    assert _caught(scene) == "I6 poisoned page is free"
+
+
+def test_a_poisoned_page_that_is_pinned_twice_is_seen() -> None:
+    scene = Scene()
+    page = scene.m.buddy.alloc_page(0)
+    scene.flip(page + PG_FLAGS, 1 << PG_hwpoison)
+    assert scene.check() > 200
+    scene.bump32(page + PG_REFCOUNT, 1)
+    assert _caught(scene) == "I6 reference count of a poisoned page"
+
+
+def test_a_mapped_page_that_is_not_on_the_lru_is_seen() -> None:
+    scene = Scene()
+    pfn = bystander.add_bystander(scene.side.core, 3, BystanderKind.LRU, 0)
+    assert scene.check() > 200
+    scene.flip(scene.m.buddy.pfn_to_page(pfn) + PG_FLAGS, 1 << PG_lru)
+    assert _caught(scene) == "I10 mapped page is not on the LRU"

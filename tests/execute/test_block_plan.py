@@ -88,8 +88,8 @@ def test_a_bystander_is_one_lanes(claim: str, use: str) -> None:
 def test_what_belongs_to_nobody_may_be_done_by_all() -> None:
     lane = (
         "compact\nshrink scan\nrun_work\ncompact_zone 0..64 sync\noffline 0..8\nonline 0..8\ncontig 0..8\nstats\n"
-        "poison h1.0 soft\nscan kpageflags 0..64\nr0 = speculative_get h1.0\nspeculative_put r0\nmigrate h1.0 sync\n"
-        "fail malloc page 0"
+        "poison h1.0 soft\nscan kpageflags 0..64\nr0 = speculative_get h1.0\nspeculative_put r0\n"
+        "migrate h1.0 sync\nfail malloc page 0"
     )
     count = len(lane.splitlines())
     assert allowed(lane, lane) == [[True] * count] * 2

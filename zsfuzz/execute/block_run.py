@@ -6,7 +6,7 @@ Never: compares two sides: zsfuzz/execute/block_judge.py does.
 Next:  one lane in zsfuzz/execute/lane.py; the scheduler in zsfuzz/machine/lanes.py.
 
 Checks: single words at every store (zsfuzz/oracle/words.py); locks that an operation leaves behind, at its end; the
-full invariants at every QUIET_EVERYth point where no lane is inside an operation or holds anything, and at the join.
+full invariants whenever no lane is inside an operation or holds anything, and at the join.
 """
 
 from __future__ import annotations
@@ -27,9 +27,6 @@ from zsfuzz.oracle.specification import Fetch, Span
 from zsfuzz.oracle.words import WordWatch
 from zsfuzz.program.block import Switch
 from zsfuzz.target.protocol import ZS_MM_RO, CounterWord
-
-QUIET_EVERY = 3
-"""The full invariants take as long as two operations: they run at the first quiet point and every third after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +142,8 @@ class BlockExecution:
         if any(lane.hidden for lane in self.lanes.lanes):
             return
         self.checks["quiet points"] += 1
-        if self.checks["quiet points"] % QUIET_EVERY == 1:
-            with self.lanes.quietly():
-                self._check_invariants()
+        with self.lanes.quietly():
+            self._check_invariants()
 
     def _fail(self, name: str) -> None:
         raise Violation(

@@ -13,7 +13,7 @@ What an end of equal memory, calls and outcomes gave the first time, it gives ag
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from zsfuzz.execute.block_judge import LOSING, BlockJudge
@@ -34,6 +34,10 @@ from zsfuzz.target.protocol import CounterWord
 
 UNKNOWN = "unknown"
 """The end of an execution whose calls were not put in order within the limit."""
+
+
+Key = tuple[bytes, tuple[object, ...], tuple[str, ...]]
+"""Of an end: all memory, the calls in time, the outcomes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,7 @@ class _Execution(BlockExecution):
     def __init__(self, lanes: BlockLanes) -> None:
         self._of = lanes
         self._left = len(lanes.judge.plan.lanes)
-        self.key: Hashable = None
+        self.key: Key | None = None
         super().__init__(lanes.side, lanes.judge.plan, lanes.contract.copy())
 
     def _words(self) -> list[CounterWord]:
@@ -107,7 +111,7 @@ class BlockLanes:
         self._block = block
         self.recorder: Recorder = recorder
         self.words: list[CounterWord] | None = None
-        self.known: dict[Hashable, str] = {}
+        self.known: dict[Key, str] = {}
         self.ended = Ended()
         self.points = 0
         self._shared = SharedState(block, recorder)
@@ -128,7 +132,7 @@ class BlockLanes:
         execution = _Execution(self)
         try:
             run = execution.run(policy)
-            known = self.known.get(execution.key)
+            known = self.known.get(execution.key) if execution.key is not None else None
             end = self._end_of(run) if known is None else known
             if end in self.ended.findings:
                 self._keep(self.ended.findings[end].finding)

@@ -9,8 +9,10 @@ Next:  zsfuzz/engine/random_engine.py, zsfuzz/engine/coverage_engine.py, zsfuzz/
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from random import Random
+from types import ModuleType
 
 from zsfuzz.campaign.settings import RunSettings
 from zsfuzz.corpus.store import CorpusStore
@@ -22,9 +24,10 @@ from zsfuzz.engine.random_engine import RandomEngine
 from zsfuzz.errors import UsageError
 from zsfuzz.program.program import Program
 
-ENGINES = ("coverage", "random")
-LATER = ("atheris", "hypothesis")
-"""Engines that the command line knows by name and that do not exist yet."""
+ENGINES = ("atheris", "coverage", "hypothesis", "random")
+
+EXTRAS = ("atheris", "hypothesis")
+"""Engines that need a package of the same name, which zsfuzz installs as an extra of that name."""
 
 
 def seeds_of_the_sources() -> Path | None:
@@ -39,15 +42,13 @@ def open_engine(settings: RunSettings, note: Callable[[str], None], store: Corpu
     store: over settings.corpus, where that folder is shared with others; None for one of its own.
     Errors: UsageError for an unknown name, or a corpus folder that cannot be used.
     """
-    if settings.engine in LATER:
-        raise UsageError(f"--engine {settings.engine} is not built yet; use one of {', '.join(ENGINES)}")
     if settings.engine not in ENGINES:
         raise UsageError(f"--engine {settings.engine} is unknown; use one of {', '.join(ENGINES)}")
     inner, keep = _open_inner(settings, note, store)
-    if not settings.parallel_percent:
+    if not settings.parallel_percent or settings.engine == "atheris":  # which makes its own blocks
         return inner
     rng, generate = Random(settings.seed + 1), GenerateSettings(geometry=settings.geometry)
-    learns = settings.engine != "random"
+    learns = settings.engine == "coverage"
     return ParallelEngine(inner, rng, generate, settings.parallel_percent, learns=learns, keep=keep)
 
 
@@ -63,11 +64,29 @@ def _open_inner(
         if settings.seeds is not None:
             note(f"--seeds {settings.seeds} is left alone: the engine random takes no programs")
         return RandomEngine(rng, generate), None
+    if settings.engine == "hypothesis":
+        if settings.corpus is not None:
+            note(f"--corpus {settings.corpus} is left alone: Hypothesis takes and keeps no programs of others")
+        if settings.seeds is not None:
+            note(f"--seeds {settings.seeds} is left alone: Hypothesis takes no programs of others")
+        return _open_extra("hypothesis", "zsfuzz.strategies.hypothesis_engine").HypothesisEngine(rng, generate), None
     seeds = _seeds(CorpusStore(settings.seeds, create=False), note) if settings.seeds is not None else []
     if settings.corpus is None:
         return CoverageEngine(rng, generate, seeds), None
     store = store or CorpusStore(settings.corpus)
     return CoverageEngine(rng, generate, seeds + _seeds(store, note), store.add), store.add
+
+
+def _open_extra(package: str, module: str) -> ModuleType:
+    """Import a module that needs an extra. Errors: UsageError that says how to get it."""
+    try:
+        import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        wanted = f"--engine {package} needs the package {package}, which is not installed"
+        raise UsageError(f"{wanted}; get it with the extra: pip install 'zsfuzz[{package}]'") from error
+    return import_module(module)
 
 
 def _seeds(store: CorpusStore, note: Callable[[str], None]) -> list[Program]:

@@ -155,7 +155,7 @@ class Campaign:
             result = self._runner.run(program)
             self._tally.add(result)
             if result.findings:
-                self._keep(program, result)
+                result = replace(result, findings=(self._keep(program, result),))
             self._engine.feedback(program, result)
         except UsageError:
             raise
@@ -177,7 +177,8 @@ class Campaign:
         except UsageError as error:
             return f"no file ({error})"
 
-    def _keep(self, program: Program, result: RunResult) -> None:
+    def _keep(self, program: Program, result: RunResult) -> Finding:
+        """Confirm and keep what a program gave. Returns the finding as confirmed: the engine learns what is kept."""
         program = with_schedule(program, result.schedule)
         finding = self._again(program, result.findings[0])
         self._hits += 1
@@ -185,6 +186,7 @@ class Campaign:
         if known is None or finding.step + 1 < known:
             finding, program = self._cut(program, finding)
         self._folder.add(finding, program)
+        return finding
 
     def _again(self, program: Program, seen: Finding) -> Finding:
         """Return what a program gives with a full comparison after every step; that is what gets reported."""

@@ -8,6 +8,7 @@ Next:  zsfuzz/engine/random_engine.py, zsfuzz/engine/coverage_engine.py, zsfuzz/
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +24,7 @@ from zsfuzz.engine.profile import GenerateSettings
 from zsfuzz.engine.random_engine import RandomEngine
 from zsfuzz.errors import UsageError
 from zsfuzz.program.program import Program
+from zsfuzz.target.registry import resolve
 
 ENGINES = ("atheris", "coverage", "hypothesis", "random")
 
@@ -64,6 +66,8 @@ def _open_inner(
         if settings.seeds is not None:
             note(f"--seeds {settings.seeds} is left alone: the engine random takes no programs")
         return RandomEngine(rng, generate), None
+    if settings.engine == "atheris":
+        return _open_atheris(settings, generate), None
     if settings.engine == "hypothesis":
         if settings.corpus is not None:
             note(f"--corpus {settings.corpus} is left alone: Hypothesis takes and keeps no programs of others")
@@ -77,6 +81,30 @@ def _open_inner(
     return CoverageEngine(rng, generate, seeds + _seeds(store, note), store.add), store.add
 
 
+def _open_atheris(settings: RunSettings, generate: GenerateSettings) -> Engine:
+    """Return libFuzzer over the code of the two targets. It keeps its corpus folder by itself."""
+    made = _open_extra("atheris", "zsfuzz.engine.atheris_engine").AtherisEngine(
+        settings.seed,
+        generate,
+        target_modules(settings.reference, settings.candidate),
+        None if settings.corpus is None else CorpusStore(settings.corpus).folder,
+        settings.parallel_percent,
+    )
+    engine: Engine = made
+    return engine
+
+
+def target_modules(*names: str) -> list[ModuleType]:
+    """Return the modules of targets: those of the packages that their classes come from, zsfuzz' own aside.
+
+    Errors: UsageError for an unknown target.
+    """
+    classes = [base for name in names for base in resolve(name).__mro__]
+    packages = dict.fromkeys(each.__module__.partition(".")[0] for each in classes)
+    packages = {name: None for name in packages if name not in ("zsfuzz", "abc", "builtins", "typing")}
+    return [module for name, module in sorted(sys.modules.items()) if name.partition(".")[0] in packages]
+
+
 def _open_extra(package: str, module: str) -> ModuleType:
     """Import a module that needs an extra. Errors: UsageError that says how to get it."""
     try:
@@ -84,9 +112,13 @@ def _open_extra(package: str, module: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        wanted = f"--engine {package} needs the package {package}, which is not installed"
-        raise UsageError(f"{wanted}; get it with the extra: pip install 'zsfuzz[{package}]'") from error
+        raise UsageError(missing_extra(f"--engine {package}", package)) from error
     return import_module(module)
+
+
+def missing_extra(what: str, package: str) -> str:
+    """Return the line for a user who asks for what an extra brings."""
+    return f"{what} needs the package {package}, which is not installed; get it: pip install 'zsfuzz[{package}]'"
 
 
 def _seeds(store: CorpusStore, note: Callable[[str], None]) -> list[Program]:

@@ -123,7 +123,7 @@ class Campaign:
         self._started = self._clock()
         try:
             while not self._stopped:
-                self._one_program()
+                self.run_program(self._next_program())
                 now = self._clock() - self._started
                 self._stopped = self._reason_to_stop(now)
                 self._show(now)
@@ -149,8 +149,8 @@ class Campaign:
             stopped=self._stopped,
         )
 
-    def _one_program(self) -> None:
-        program = self._next_program()
+    def run_program(self, program: Program) -> RunResult:
+        """Run one program and keep what it gives; for callers that bring their own loop, too. Errors: as run()."""
         try:
             result = self._runner.run(program)
             self._tally.add(result)
@@ -161,6 +161,7 @@ class Campaign:
             raise
         except Exception as error:
             raise ProgramFault(reason_of(error), self._save_fault(program)) from error
+        return result
 
     def _next_program(self) -> Program:
         try:

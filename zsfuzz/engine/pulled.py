@@ -13,13 +13,16 @@ Next:  the drivers: zsfuzz/strategies/hypothesis_engine.py, zsfuzz/engine/atheri
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NoReturn, ParamSpec, TypeVar
 
-from greenlet import getcurrent, greenlet
+from greenlet import GreenletExit, getcurrent, greenlet
 
 from zsfuzz.errors import HarnessError
 from zsfuzz.execute.result import RunResult
 from zsfuzz.program.program import Program
 
+P = ParamSpec("P")
+R = TypeVar("R")
 Ask = Callable[[Program], RunResult]
 
 
@@ -58,6 +61,33 @@ class Pulled:
             return False
         self._result = result
         return True
+
+    # -- drivers that C code stands between
+
+    def guarded(self, function: Callable[P, R]) -> Callable[P, R]:
+        """Return a callback whose exceptions are raised in next_program(), and never unwind what called it."""
+
+        def call(*arguments: P.args, **named: P.kwargs) -> R:
+            try:
+                return function(*arguments, **named)
+            except GreenletExit:
+                raise
+            except BaseException as error:
+                self._caller.throw(error)
+                raise
+
+        return call
+
+    def leave(self) -> None:
+        """Let the driver go on, without a program, until it calls stay()."""
+        self._result = self._result or RunResult((), 0, 0, (), {}, {})
+        self._caller = self._driver.parent = getcurrent()
+        self._driver.switch()
+
+    def stay(self) -> NoReturn:
+        """Stand still for good; the caller goes on. For the driver, after leave()."""
+        self._caller.switch()
+        raise HarnessError("the driver was woken after it had been left")
 
     def _ask(self, program: Program) -> RunResult:
         """What the driver calls."""

@@ -5,10 +5,10 @@ Out:   the deepest checkpoint that fits a program; the number of steps after whi
 Never: a guess that could change a result: a program goes on from a checkpoint only if all its steps are the same.
 Next:  the checkpoint itself in zsfuzz/execute/checkpoint.py; who asks: zsfuzz/execute/runner.py.
 
-Nobody has to announce anything. A program that begins like one of the few before it, for LEAST steps or more, shows that
-somebody is trying out one beginning with many ends (an engine its mutants, a shrinker its attempts): the place where
-the two part is kept, and the third of the family goes on from there. Programs that have nothing in common cost a
-comparison of their first steps and nothing else.
+Nobody has to announce anything. A program that begins like one of the few before it, for LEAST steps or more, shows
+that somebody is trying out one beginning with many ends (an engine its mutants, a shrinker its attempts): the place
+where the two part is kept, and the third of the family goes on from there. Programs that have nothing in common cost
+a comparison of their first steps and nothing else.
 """
 
 from __future__ import annotations

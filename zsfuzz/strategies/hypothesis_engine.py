@@ -51,7 +51,7 @@ class _ProgramMachine(Rules):
     engine: HypothesisEngine
     world: PlannedWorld
 
-    def open(self, number: int) -> Header:
+    def choose_header(self, number: int) -> Header:
         headers = self.engine.headers
         header = headers[number % len(headers)]
         self.world = PlannedWorld(header)

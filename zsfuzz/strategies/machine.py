@@ -65,7 +65,7 @@ class PairMachine(Rules):
         self.steps: list[ops.Operation] = []
         self._booted = False
 
-    def open(self, number: int) -> Header:
+    def choose_header(self, number: int) -> Header:
         """Choose a header and put its two machines into the state after boot."""
         self.header = self.headers[number % len(self.headers)]
         self.begin()

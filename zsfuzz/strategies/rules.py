@@ -98,7 +98,7 @@ def operation(
 
 
 class Rules(RuleBasedStateMachine):
-    """One method an operation; with_rules() makes rules of them. Whoever derives from it sets the world in open()."""
+    """One method an operation; with_rules() makes rules of them. Whoever derives from it sets the world in choose_header()."""
 
     world: World
 
@@ -110,9 +110,9 @@ class Rules(RuleBasedStateMachine):
     def boot(self, number: int, live_cap: int) -> None:
         """Choose a header. live_cap: objects that may be live at a time."""
         self.live_cap = live_cap
-        self.enter(self.open(number))
+        self.enter(self.choose_header(number))
 
-    def open(self, number: int) -> Header:
+    def choose_header(self, number: int) -> Header:
         """Choose a header by a number of 0..255, and set the world."""
         raise NotImplementedError
 

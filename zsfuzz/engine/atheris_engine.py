@@ -13,7 +13,7 @@ as any function is, so that each has a counter. After a run the function of each
 
 from __future__ import annotations
 
-import atexit
+import ctypes
 import importlib
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -105,6 +105,18 @@ class FeatureTable:
             functions[((feature * _GOLDEN & _WORD) >> 32) % len(functions)]()
 
 
+def _leave_at_exit() -> None:
+    """Let the process end with its status as soon as C's exit() is called, Python being done.
+
+    exit() calls the last registered function first, and that is libc's own _exit() then. What would come behind it
+    takes the end for a crash, since libFuzzer still stands in its target function, or waits for an interpreter that is
+    gone: the callbacks that atheris keeps are Python's.
+    """
+    libc = ctypes.CDLL(None)
+    if libc.on_exit(ctypes.cast(libc._exit, ctypes.c_void_p), None) != 0:
+        raise HarnessError("on_exit() failed: this process could not end")
+
+
 class AtherisEngine:
     """libFuzzer, asked for one program after the other."""
 
@@ -133,10 +145,8 @@ class AtherisEngine:
         self._flags = ["zsfuzz", *_QUIET_FLAGS, f"-seed={seed % (1 << 31) + 1}", f"-max_len={MOST_BYTES}"]
         self._flags += [] if corpus is None else [str(corpus)]
         self._counts = {"executions": 0, "mutated": 0, "crossed": 0}
-        self._closing = False
         self._ask: Ask | None = None
         self._pulled = Pulled(self._drive)
-        atexit.register(self.close)
 
     # -- an Engine
 
@@ -152,12 +162,6 @@ class AtherisEngine:
         """Return counts: executions, mutants, crossings, inputs that were no program, functions instrumented."""
         return {**self._counts, "replaced": self._bytes.replaced, "instrumented": self._instrumented}
 
-    def close(self) -> None:
-        """Bring libFuzzer out of its target function; an exit while it is in there counts as a crash to it."""
-        if self._pulled.started and not self._closing:
-            self._closing = True
-            self._pulled.leave()
-
     # -- the driver
 
     def _drive(self, ask: Ask) -> None:
@@ -172,20 +176,17 @@ class AtherisEngine:
         self._atheris.Fuzz()
 
     def _run_one(self, data: bytes) -> None:
-        if self._closing or self._ask is None:
-            return
+        assert self._ask is not None
+        if not self._counts["executions"]:
+            _leave_at_exit()  # not before: libFuzzer has begun by now
         self._counts["executions"] += 1
         result = self._ask(self._bytes.program_of(data))
         self._table.show(result.features)
 
     def _mutate(self, data: bytes, most_bytes: int, seed: int) -> bytes:
-        if self._closing:
-            self._pulled.stay()
         self._counts["mutated"] += 1
         return self._bytes.mutated(data, most_bytes, seed)
 
     def _cross(self, one: bytes, two: bytes, most_bytes: int, seed: int) -> bytes:
-        if self._closing:
-            self._pulled.stay()
         self._counts["crossed"] += 1
         return self._bytes.crossed(one, two, most_bytes, seed)

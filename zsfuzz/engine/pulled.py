@@ -13,7 +13,7 @@ Next:  the drivers: zsfuzz/strategies/hypothesis_engine.py, zsfuzz/engine/atheri
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NoReturn, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 from greenlet import GreenletExit, getcurrent, greenlet
 
@@ -34,11 +34,6 @@ class Pulled:
         self._caller = getcurrent()
         self._program: Program | None = None
         self._result: RunResult | None = None
-
-    @property
-    def started(self) -> bool:
-        """Return whether the driver has asked for anything yet."""
-        return self._program is not None
 
     def next_program(self) -> Program:
         """Let the driver go on until it asks for the next program, and return that.
@@ -77,17 +72,6 @@ class Pulled:
                 raise
 
         return call
-
-    def leave(self) -> None:
-        """Let the driver go on, without a program, until it calls stay()."""
-        self._result = self._result or RunResult((), 0, 0, (), {}, {})
-        self._caller = self._driver.parent = getcurrent()
-        self._driver.switch()
-
-    def stay(self) -> NoReturn:
-        """Stand still for good; the caller goes on. For the driver, after leave()."""
-        self._caller.switch()
-        raise HarnessError("the driver was woken after it had been left")
 
     def _ask(self, program: Program) -> RunResult:
         """What the driver calls."""

@@ -12,7 +12,6 @@ Next:  the rules in zsfuzz/strategies/rules.py; the same under `zsfuzz run`: zsf
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 from zsfuzz.engine.vocabulary import SLOTS
 from zsfuzz.execute.execution import Execution
@@ -56,9 +55,9 @@ class PairMachine(Rules):
     begins: no rule is lost.
     """
 
-    pairs: ClassVar[Pairs]
-    headers: ClassVar[Sequence[Header]]
-    cadence: ClassVar[int]
+    pairs: Pairs
+    headers: Sequence[Header]
+    cadence: int
 
     def __init__(self) -> None:
         super().__init__()

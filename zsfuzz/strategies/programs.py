@@ -13,6 +13,7 @@ Next:  rules that know the state: zsfuzz/strategies/machine.py; what is well-for
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
@@ -43,9 +44,11 @@ _HIGHEST: dict[Kind, int] = {
 }
 
 
-def operations(page_size: int = 4096) -> st.SearchStrategy[ops.Operation]:
-    """Return a strategy of single operations. page_size: bytes, of the geometry they are for."""
-    return st.one_of([_operation(kind, page_size) for kind in ops.OPERATIONS])
+def operations(
+    page_size: int = 4096, kinds: Sequence[type[ops.Operation]] = ops.OPERATIONS
+) -> st.SearchStrategy[ops.Operation]:
+    """Return a strategy of single operations. page_size: bytes, of the geometry they are for. kinds: only these."""
+    return st.one_of([_operation(kind, page_size) for kind in kinds])
 
 
 def headers(geometry: str | None = None) -> st.SearchStrategy[Header]:

@@ -98,7 +98,7 @@ def operation(
 
 
 class Rules(RuleBasedStateMachine):
-    """One method an operation; with_rules() makes rules of them. Whoever derives from it sets the world in choose_header()."""
+    """One method an operation; with_rules() makes rules of them. choose_header() of a derived class sets the world."""
 
     world: World
 

@@ -200,6 +200,9 @@ def workers_lines(figures: WorkersFigures) -> list[str]:
         "",
         f"wanted: at least {WORKERS_RATIO_LEAST} times the executions of one; measured: {reached}",
         f"by processor time, as if each worker had a processor of its own: operations {figures.processor_ratio:.2f}",
+    ]
+
+
 def engine_lines(figures: EngineFigures) -> list[str]:
     """The engines side by side."""
     head = ("per second of processor time", "programs", "steps", "resumed", "op/s", "features", "features/s")

@@ -24,7 +24,6 @@ from random import Random
 from time import perf_counter, process_time
 
 from bench.baseline import Session, run_baseline
-from bench.weights import Weights
 from bench.work import CORE_SHARE_LEAST, KindCounter, Mix, check_mixes, check_result, mix_of, must
 from zsfuzz.engine.base import Engine
 from zsfuzz.engine.coverage_engine import CoverageEngine
@@ -34,6 +33,7 @@ from zsfuzz.execute.result import RunResult
 from zsfuzz.execute.runner import Runner
 from zsfuzz.program.ops import Operation
 from zsfuzz.program.program import Program
+from zsfuzz.strategies.rules import Weights
 
 BASELINE = "hypothesis"
 SWARM = "hypothesis-swarm"

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.costs import measure_costs
+from bench.engines import SECONDS, measure_engines
 from bench.lanes import LaneSettings, lane_data, lane_lines, measure_lanes
 from bench.loop import LoopSettings, measure_loop
 from bench.policies import measure_policies
@@ -28,6 +29,8 @@ from bench.replay import EXCERPT, EXCERPT_COUNTS, ROOT, measure_replay
 from bench.tables import (
     cost_data,
     cost_lines,
+    engine_data,
+    engine_lines,
     loop_data,
     loop_lines,
     policy_data,
@@ -44,6 +47,7 @@ RESULTS = Path(__file__).resolve().parent / "results.json"
 QUICK_LOOP = LoopSettings(blocks=2, programs=4, examples=4, steps=20, cadence=8, core_least=0.0, most_distance=1.0)
 COST_PROGRAMS = 200
 QUICK_COST_PROGRAMS = 4
+QUICK_ENGINE_SECONDS = 1.5
 QUICK_LANES = LaneSettings(families=2, cases=3, blocks=1)
 POLICY_RUNS = 10_000
 QUICK_POLICY_RUNS = 20
@@ -90,6 +94,11 @@ def _workers(arguments: argparse.Namespace) -> Section:
     return workers_lines(figures), workers_data(figures)
 
 
+def _engines(arguments: argparse.Namespace) -> Section:
+    figures = measure_engines(QUICK_ENGINE_SECONDS if arguments.quick else SECONDS, arguments.seed, _say)
+    return engine_lines(figures), engine_data(figures)
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "loop": _loop,
     "lanes": _lanes,
@@ -97,6 +106,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "costs": _costs,
     "policies": _policies,
     "workers": _workers,
+    "engines": _engines,
 }
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.costs import ACTIONS, PARTS, CostFigures
+from bench.engines import EngineFigures
 from bench.loop import BASELINE, BASELINES, SHARED_CHECKS, SWARM, LoopFigures, Row
 from bench.policies import BUGS, POLICIES, PolicyFigures
 from bench.replay import BYTES_MOST, SECONDS_MOST, ReplayFigures
@@ -202,7 +203,40 @@ def workers_lines(figures: WorkersFigures) -> list[str]:
     ]
 
 
+def engine_lines(figures: EngineFigures) -> list[str]:
+    """The engines side by side."""
+    head = ("per second of processor time", "programs", "steps", "resumed", "op/s", "features", "features/s")
+    rows = [
+        (
+            row.name,
+            f"{row.programs / row.seconds:,.1f}",
+            f"{row.steps / row.programs:,.0f}",
+            f"{row.steps_resumed / row.steps:.0%}",
+            f"{row.operations / row.seconds:,.0f}",
+            f"{row.features:,}",
+            f"{row.features / row.seconds:,.0f}",
+        )
+        for row in figures.rows
+    ]
+    return [
+        f"engines: reference against candidate, sequential programs, seed {figures.seed}",
+        "steps: of a program; resumed: of all steps, those that a checkpoint saved",
+        "",
+        *aligned([head, *rows]),
+        "",
+        f"checkpoints: the coverage engine's programs run {figures.gain:.2f} times as fast with them,",
+        f"those that go on from one {figures.family_gain:.1f} times",
+    ]
+
+
 # -- plain data
+
+
+def engine_data(figures: EngineFigures) -> dict[str, Any]:
+    """The engines for results.json."""
+    data = asdict(figures)
+    data["gain"], data["family_gain"] = round(figures.gain, 2), round(figures.family_gain, 2)
+    return data
 
 
 def loop_data(figures: LoopFigures) -> dict[str, Any]:

@@ -15,15 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from bench.work import CORE_NAMES, Mix
+from zsfuzz.strategies.rules import Weights
 
 NAMES = 96
 """All rules together, about. Hypothesis looks through the names, so more of them would slow it down."""
 
 ROUNDS = 4
 _DAMPED = 0.7  # a round is a sample: half a step too far is worse than half a step too short
-
-Weights = tuple[tuple[str, int], ...]
-"""(kind of operation, weight), a value that can be a key."""
 
 
 def fitted_weights(wanted: Mix, kinds: Iterable[str], measure: Callable[[Weights], Mix]) -> Weights:

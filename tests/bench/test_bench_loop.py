@@ -15,13 +15,14 @@ import pytest
 from bench.baseline import AllocatorMachine, Session, baseline_settings, machine_class, run_baseline
 from bench.loop import BASELINES, LoopSettings, Row, measure_loop, recount
 from bench.tables import loop_data, loop_lines
-from bench.weights import Weights, fitted_weights
+from bench.weights import fitted_weights
 from bench.work import Mix, WorkNotDone
 from zsfuzz.engine.random_engine import RandomEngine
 from zsfuzz.execute.execution import Execution
 from zsfuzz.execute.runner import Runner
 from zsfuzz.program import ops
 from zsfuzz.program.program import Header, Program
+from zsfuzz.strategies.rules import Weights
 
 TINY = LoopSettings(blocks=1, programs=3, examples=3, steps=24, cadence=8, core_least=0.0, most_distance=1.0)
 """A mix of a few dozen operations says nothing; tests/bench/test_bench_work.py has the check of mixes."""
@@ -106,8 +107,8 @@ def done_but_not_compared(self: AllocatorMachine, operation: ops.Operation) -> N
     else:
         self.session.no_ops += 1
     if self.execution.judge.parted:
-        self._end()
-        self._begin()
+        self.end()
+        self.begin()
 
 
 @pytest.mark.parametrize(

@@ -8,48 +8,68 @@ Next:  zsfuzz/campaign/engines.py.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.campaign.fakes import sizes
-from zsfuzz.campaign.engines import ENGINES, LATER, open_engine
+from zsfuzz.campaign.engines import EXTRAS, open_engine, target_modules
 from zsfuzz.campaign.settings import RunSettings
+from zsfuzz.engine.base import Engine
 from zsfuzz.errors import UsageError
 from zsfuzz.execute.result import RunResult
 from zsfuzz.program.files import save_program
+from zsfuzz.program.program import Program
 
 SETTINGS = RunSettings("reference", "candidate", "coverage", None, 3, 7, Path("findings"))
+
+
+HERE = ("coverage", "hypothesis", "random")
+"""Engines of which a process may have several: all but atheris (tests/engine/test_atheris_engine.py)."""
+
+
+def programs_of(engine: Engine, count: int) -> list[Program]:
+    """Programs of an engine that is told nothing came of them."""
+    programs = []
+    for _ in range(count):
+        programs.append(engine.next_program())
+        engine.feedback(programs[-1], RunResult((), 1, 0, (), {}, {}))
+    return programs
 
 
 def silence(line: str) -> None:
     raise AssertionError(line)
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", HERE)
 def test_the_seed_decides_the_programs(name: str) -> None:
     first, second, other = (
-        [
-            engine.next_program()
-            for engine in [open_engine(replace(SETTINGS, engine=name, seed=seed), silence)]
-            for _ in range(5)
-        ]
-        for seed in (1, 1, 2)
+        programs_of(open_engine(replace(SETTINGS, engine=name, seed=seed), silence), 5) for seed in (1, 1, 2)
     )
     assert first == second != other
 
 
-@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("name", HERE)
 def test_a_geometry_that_is_named_is_the_only_one(name: str) -> None:
     engine = open_engine(replace(SETTINGS, engine=name, geometry="small"), silence)
-    assert {engine.next_program().header.geometry for _ in range(20)} == {"small"}
+    assert {program.header.geometry for program in programs_of(engine, 20)} == {"small"}
 
 
-@pytest.mark.parametrize("name", LATER)
-def test_engines_that_come_later_say_so(name: str) -> None:
-    with pytest.raises(UsageError, match="not built yet; use one of coverage, random"):
+@pytest.mark.parametrize("name", EXTRAS)
+def test_an_engine_whose_package_is_missing_says_how_to_get_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(
+        UsageError, match=rf"--engine {name} needs the package {name}, .*pip install 'zsfuzz\[{name}\]'"
+    ):
         open_engine(replace(SETTINGS, engine=name), silence)
+
+
+def test_the_modules_of_targets_are_those_of_their_packages() -> None:
+    names = [module.__name__ for module in target_modules("reference", "candidate")]
+    assert {"reference.pool", "candidate.migration", "candidate"} <= set(names)
+    assert not [name for name in names if name.startswith("zsfuzz")]
 
 
 def test_the_corpus_runs_first_without_what_it_was_kept_for(tmp_path: Path) -> None:

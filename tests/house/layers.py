@@ -34,7 +34,15 @@ _SEARCH = (
     "zsfuzz.oracle.finding",
     "zsfuzz.machine.geometry",  # names and sizes, so that a generator aims at pages that exist
 )
-_WORK = (*_RUN, "zsfuzz.engine", "zsfuzz.minimize", "zsfuzz.explore", "zsfuzz.corpus", "zsfuzz.trace")
+_WORK = (
+    *_RUN,
+    "zsfuzz.engine",
+    "zsfuzz.strategies",
+    "zsfuzz.minimize",
+    "zsfuzz.explore",
+    "zsfuzz.corpus",
+    "zsfuzz.trace",
+)
 _ALL = (*_WORK, "zsfuzz.campaign", "zsfuzz.report", "zsfuzz.measure")
 
 LAYERS: Layers = {
@@ -52,6 +60,8 @@ LAYERS: Layers = {
     "zsfuzz.execute": _layer(*_BASE),
     "zsfuzz.engine": _layer(*_SEARCH),
     "zsfuzz.minimize": _layer(*_SEARCH),
+    # A state machine over a pair of targets, and the engine made of it: the one part of the search that runs targets.
+    "zsfuzz.strategies": _layer(*_RUN, "zsfuzz.engine"),
     "zsfuzz.explore": _layer(*_RUN),  # it drives the lanes of a machine itself
     "zsfuzz.corpus": _layer(
         "zsfuzz.errors",

@@ -123,7 +123,7 @@ class Campaign:
         self._started = self._clock()
         try:
             while not self._stopped:
-                self._one_program()
+                self.run_program(self._next_program())
                 now = self._clock() - self._started
                 self._stopped = self._reason_to_stop(now)
                 self._show(now)
@@ -149,18 +149,19 @@ class Campaign:
             stopped=self._stopped,
         )
 
-    def _one_program(self) -> None:
-        program = self._next_program()
+    def run_program(self, program: Program) -> RunResult:
+        """Run one program and keep what it gives; for callers that bring their own loop, too. Errors: as run()."""
         try:
             result = self._runner.run(program)
             self._tally.add(result)
             if result.findings:
-                self._keep(program, result)
+                result = replace(result, findings=(self._keep(program, result),))
             self._engine.feedback(program, result)
         except UsageError:
             raise
         except Exception as error:
             raise ProgramFault(reason_of(error), self._save_fault(program)) from error
+        return result
 
     def _next_program(self) -> Program:
         try:
@@ -177,7 +178,8 @@ class Campaign:
         except UsageError as error:
             return f"no file ({error})"
 
-    def _keep(self, program: Program, result: RunResult) -> None:
+    def _keep(self, program: Program, result: RunResult) -> Finding:
+        """Confirm and keep what a program gave. Returns the finding as confirmed: the engine learns what is kept."""
         program = with_schedule(program, result.schedule)
         finding = self._again(program, result.findings[0])
         self._hits += 1
@@ -185,6 +187,7 @@ class Campaign:
         if known is None or finding.step + 1 < known:
             finding, program = self._cut(program, finding)
         self._folder.add(finding, program)
+        return finding
 
     def _again(self, program: Program, seen: Finding) -> Finding:
         """Return what a program gives with a full comparison after every step; that is what gets reported."""

@@ -17,9 +17,10 @@ from collections.abc import Sequence
 
 from zsfuzz.engine.choose import CHOOSERS, Chooser
 from zsfuzz.engine.idioms import IDIOMS
-from zsfuzz.engine.profile import Profile, draw_profile
+from zsfuzz.engine.profile import UNLEARNED, Profile, draw_profile
 from zsfuzz.engine.rng import Dice
 from zsfuzz.engine.sketch import NOBODY, Sketch
+from zsfuzz.engine.swarm import Swarm
 from zsfuzz.engine.vocabulary import CORE_KINDS, FREE, PUTBACK, RUN_WORK, SPECULATIVE_PUT, TRIM, UNMAP
 from zsfuzz.program.ops import Operation
 from zsfuzz.program.program import Header, Program
@@ -86,9 +87,9 @@ class StepWriter:
         self.emit(RUN_WORK if self.dice.percent(50) else TRIM)
 
 
-def generate_program(dice: Dice, header: Header, steps: int) -> Program:
+def generate_program(dice: Dice, header: Header, steps: int, swarm: Swarm = UNLEARNED) -> Program:
     """Return a new program. steps: typical length; an idiom is not cut short."""
-    profile = draw_profile(dice, header, steps)
+    profile = draw_profile(dice, header, steps, swarm)
     writer = StepWriter(dice, profile)
     for _ in range(profile.bystanders):
         writer.emit(writer.choose.bystander())

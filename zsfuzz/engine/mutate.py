@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from zsfuzz.engine.deck import Deck
 from zsfuzz.engine.generate import generate_addition
 from zsfuzz.engine.nonsense import anything
-from zsfuzz.engine.rng import Dice, weighted
+from zsfuzz.engine.rng import Dice
+from zsfuzz.engine.shares import Shares
 from zsfuzz.engine.tweak import Bounds, tweaked
 from zsfuzz.engine.vocabulary import SLOTS
 from zsfuzz.machine.geometry import geometry
@@ -22,6 +23,9 @@ from zsfuzz.program.block import Block
 from zsfuzz.program.ops import Operation
 from zsfuzz.program.program import Header, Program
 from zsfuzz.program.rewrite import Space, renamed, rescaled, rescaled_program
+
+_END_STEPS = (10, 100)
+"""How many steps a new end has: many, since the end of a run costs as much as ten of them."""
 
 
 @dataclass(slots=True)
@@ -32,15 +36,18 @@ class _Draft:
     steps: list[Operation]
     bounds: Bounds
     block: Block | None
+    before: tuple[Operation, ...] = ()  # steps that come first and are not changed
 
 
 class Mutator:
-    """Makes mutants; stateless but for its dice."""
+    """Makes mutants; it learns which mutations pay from note()."""
 
     def __init__(self, dice: Dice, deck: Deck, max_steps: int) -> None:
         self._dice = dice
         self._deck = deck
         self._max_steps = max_steps
+        self._shares: Shares[Mutation] = Shares(_MUTATIONS)
+        self.used: tuple[Mutation, ...] = ()
 
     def mutate(self, program: Program, other: Program) -> Program:
         """Return a mutant of `program`, crossed with `other` now and then; it may equal neither or one.
@@ -49,18 +56,51 @@ class Mutator:
         """
         header = self._deck.fit(program.header)
         draft = _Draft(header, list(program.steps), Bounds.of(header), program.block)
+        used = []
         for _ in range(self._dice.few(5)):
-            mutation = self._dice.pick(_MUTATIONS)
-            if not draft.steps:
-                mutation = Mutator._insert
+            mutation = self._shares.pick(self._dice) if draft.steps else Mutator._insert
             mutation(self, draft, other)
+            used.append(mutation)
+        self.used = tuple(used)
         return Program(draft.header, tuple(draft.steps[: self._max_steps]), draft.block)
+
+    def note(self, used: tuple[Mutation, ...], gain: float) -> None:
+        """Take in what a mutant brought. used: what `used` was when it was made."""
+        self._shares.note(used, 1.0, gain)
+
+    def mutate_end(self, program: Program, other: Program, cut: int) -> Program:
+        """Return a program with the same header and first `cut` steps, and an end that differs.
+
+        cut: 0..len(steps). The first steps are the very objects of the program. `other` goes on from there sometimes.
+        """
+        steps, dice = program.steps, self._dice
+        self.used = ()
+        form = dice.below(10)
+        if form < 5 or cut == len(steps):
+            end = generate_addition(dice, program.header, steps[:cut], dice.between(*_END_STEPS))
+        elif form < 7 and other.steps:
+            end = _rescaled_steps(other, program.header)[dice.below(len(other.steps)) :]
+        else:
+            end = self._mutated_end(program, other, cut)
+        return Program(program.header, (steps[:cut] + tuple(end))[: self._max_steps], program.block)
+
+    def _mutated_end(self, program: Program, other: Program, cut: int) -> list[Operation]:
+        steps = program.steps
+        draft = _Draft(program.header, list(steps[cut:]), Bounds.of(program.header), program.block, steps[:cut])
+        used = []
+        for _ in range(self._dice.few(5)):
+            mutation = self._shares.pick(self._dice) if draft.steps else Mutator._insert
+            if mutation is not Mutator._header:  # another header would make another machine
+                mutation(self, draft, other)
+                used.append(mutation)
+        self.used = tuple(used)
+        return draft.steps
 
     def _insert(self, draft: _Draft, other: Program) -> None:
         steps = draft.steps
         at = len(steps) if self._dice.percent(35) else self._dice.below(len(steps) + 1)
         count = self._dice.few(6)
-        steps[at:at] = generate_addition(self._dice, draft.header, steps[:at], count)
+        steps[at:at] = generate_addition(self._dice, draft.header, (*draft.before, *steps[:at]), count)
 
     def _delete(self, draft: _Draft, other: Program) -> None:
         del draft.steps[self._dice.below(len(draft.steps))]
@@ -107,15 +147,14 @@ class Mutator:
         if self._dice.percent(25):
             draft.steps[at] = anything(self._dice, draft.bounds.page_size, draft.bounds.memory_pages)
             return
-        draft.steps[at : at + 1] = generate_addition(self._dice, draft.header, draft.steps[:at], 1)
+        draft.steps[at : at + 1] = generate_addition(self._dice, draft.header, (*draft.before, *draft.steps[:at]), 1)
 
     def _cross(self, draft: _Draft, other: Program) -> None:
         """Go on as `other` does from some point, or take a part of it in."""
         if not other.steps:
             return
         start, end = self._chunk(len(other.steps))
-        before = geometry(other.header.geometry).page_size
-        foreign = [rescaled(step, before, draft.bounds.page_size) for step in other.steps[start:]]
+        foreign = _rescaled_steps(other, draft.header)[start:]
         at = self._dice.below(len(draft.steps) + 1)
         if self._dice.percent(40):
             draft.steps[at:] = foreign
@@ -146,21 +185,25 @@ class Mutator:
 
 Mutation = Callable[[Mutator, _Draft, Program], None]
 
-_MUTATIONS: tuple[Mutation, ...] = weighted(
-    [
-        (Mutator._insert, 24),
-        (Mutator._delete, 8),
-        (Mutator._delete_chunk, 10),
-        (Mutator._duplicate, 8),
-        (Mutator._swap, 6),
-        (Mutator._move, 6),
-        (Mutator._replace, 8),
-        (Mutator._cross, 14),
-        (Mutator._tweak, 14),
-        (Mutator._reslot, 4),
-        (Mutator._header, 2),
-    ]
+_MUTATIONS: tuple[tuple[Mutation, int], ...] = (
+    (Mutator._insert, 24),
+    (Mutator._delete, 8),
+    (Mutator._delete_chunk, 10),
+    (Mutator._duplicate, 8),
+    (Mutator._swap, 6),
+    (Mutator._move, 6),
+    (Mutator._replace, 8),
+    (Mutator._cross, 14),
+    (Mutator._tweak, 14),
+    (Mutator._reslot, 4),
+    (Mutator._header, 2),
 )
+
+
+def _rescaled_steps(program: Program, header: Header) -> list[Operation]:
+    """Return the steps of a program, its sizes scaled to the page size of another header."""
+    before, after = geometry(program.header.geometry).page_size, geometry(header.geometry).page_size
+    return [rescaled(step, before, after) for step in program.steps]
 
 
 def with_geometry(program: Program, name: str) -> Program:

@@ -17,6 +17,7 @@ from functools import cache
 from typing import TypeVar
 
 from zsfuzz.engine.rng import Dice, weighted
+from zsfuzz.engine.swarm import Swarm
 from zsfuzz.errors import UsageError
 from zsfuzz.machine.geometry import Geometry, geometry
 from zsfuzz.policy.size_class import SizeClass
@@ -154,8 +155,12 @@ def _class_weight(size_class: SizeClass) -> int:
     return 3
 
 
-def draw_profile(dice: Dice, header: Header, steps: int) -> Profile:
-    """Return the traits of a program with that header. steps: its typical length."""
+UNLEARNED = Swarm()
+"""What nobody teaches."""
+
+
+def draw_profile(dice: Dice, header: Header, steps: int, swarm: Swarm = UNLEARNED) -> Profile:
+    """Return the traits of a program with that header. steps: its typical length. swarm: what was learned."""
     shape = geometry(header.geometry)
     normal_pages = header.normal_pages or shape.normal_pages
     memory_pages = normal_pages + (header.movable_pages or shape.movable_pages)
@@ -164,9 +169,9 @@ def draw_profile(dice: Dice, header: Header, steps: int) -> Profile:
         header=header,
         geometry=shape,
         steps=_draw_steps(dice, steps),
-        kinds=_swarm(dice, OTHER_WEIGHTS, 75, _ALWAYS),
-        core_kinds=_swarm(dice, CORE_WEIGHTS, 70, ()),
-        idioms=_swarm(dice, IDIOM_WEIGHTS, 50, ()),
+        kinds=_swarm(dice, swarm, OTHER_WEIGHTS, 75, _ALWAYS),
+        core_kinds=_swarm(dice, swarm, CORE_WEIGHTS, 70, ()),
+        idioms=_swarm(dice, swarm, IDIOM_WEIGHTS, 50, ()),
         palette=tuple([dice.pick(classes) for _ in range(dice.between(1, 4))]),
         ranges=tuple([_draw_range(dice, normal_pages, memory_pages) for _ in range(dice.between(1, 3))]),
         scanners=_some(dice, tuple(Scanner)),
@@ -189,7 +194,7 @@ def _draw_steps(dice: Dice, typical: int) -> int:
 
 
 def _swarm(
-    dice: Dice, weights: tuple[tuple[str, int], ...], keep_percent: int, always: tuple[str, ...]
+    dice: Dice, swarm: Swarm, weights: tuple[tuple[str, int], ...], keep_percent: int, always: tuple[str, ...]
 ) -> tuple[str, ...]:
     """Return a weighted table of a random subset that is not empty; each weight stands 1, 2 or 4 times."""
     random = dice.random
@@ -197,7 +202,7 @@ def _swarm(
     for name, weight in weights:
         draw = int(random() * 300)  # one throw says both whether and how often
         if draw < _SELDOM.get(name, keep_percent) * 3 or name in always:
-            table += [name] * (weight << draw % 3)
+            table += [name] * swarm.weight(name, weight << draw % 3)
     if not table:
         name, weight = dice.pick(weights)
         table = [name] * weight

@@ -250,7 +250,7 @@ class Execution(Operations):
                 self._observer.step(self._step, step, "no-op", "no-op", False)
             return False
         self._effective += 1
-        self.features.note(kind, outcome)
+        self.features.note(step, outcome)
         if self._observer is not None:
             texts = self._differing or (describe(snake(kind.__name__), outcome),) * 2
             self._observer.step(self._step, step, *texts, True)

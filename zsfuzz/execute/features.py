@@ -1,17 +1,25 @@
 """Features: what was new about the state that an operation met and left, as small numbers.
 
-In:    the kind of an operation, its outcome, the reference side after it.
-Out:   a set of integers, the same on every Python, that the coverage engine feeds on.
+In:    an effective operation, its outcome, the reference side after it.
+Out:   a set of integers, the same on every Python, that the engines feed on.
 Never: addresses, slots, Python's hash().
+Next:  zspages and their past in zsfuzz/execute/history.py.
 
-A feature is (previous kind, kind, class of outcome, how free and zsmalloc pages moved, isolated pages, pending work):
-an order of two operations that met in a new state is new. Objects add the shape of their size class.
+A feature is one of three:
+
+* (kind, class of outcome, how free and zsmalloc pages moved, isolated pages, pending work, references);
+* (previous kind, kind, class of outcome): two operations in an order;
+* of each zspage that the operation names: what was done to it last and now, what happened in between, and in which
+  shape that found it. That is where bugs that take several steps lie: the steps are about one zspage,
+  and others may stand between them.
 """
 
 from __future__ import annotations
 
+from zsfuzz.execute.history import Histories
+from zsfuzz.execute.result import FEATURE_KIND_SHIFT
 from zsfuzz.execute.side import Side
-from zsfuzz.program.ops import OPERATIONS
+from zsfuzz.program.ops import OPERATIONS, Operation
 
 _NUMBER = {operation: number for number, operation in enumerate(OPERATIONS)}
 
@@ -24,10 +32,11 @@ class Features:
         self._seen: dict[int, None] = {}
         self._previous = 0
         self._counters = side.machine.buddy.vmstat()
+        self._histories = Histories()
 
-    def note(self, kind: type, outcome: object) -> None:
+    def note(self, step: Operation, outcome: object) -> None:
         """Take in one effective operation."""
-        number = _NUMBER[kind]
+        number = _NUMBER[type(step)]
         side = self._side
         before, after = self._counters, side.machine.buddy.vmstat()
         self._counters = after
@@ -39,14 +48,18 @@ class Features:
         state = state * 2 + bool(side.machine.has_pending_work)
         state = state * 3 + min(len(side.references), 2)
         word = class_of(outcome)
-        self._seen[((number * 32 + word) << 20) | state] = None
-        self._seen[1 << 40 | (self._previous * 64 + number) * 32 + word] = None
+        seen, kind = self._seen, number << FEATURE_KIND_SHIFT
+        seen[kind | word << 20 | state] = None
+        seen[kind | 1 << 40 | self._previous * 32 + word] = None
+        for feature in self._histories.note(step, word, side):
+            seen[kind | 2 << 40 | feature] = None
         self._previous = number
 
     def copy(self) -> Features:
         """Return a copy that later operations do not reach."""
         other = Features(self._side)
         other._seen, other._previous, other._counters = self._seen.copy(), self._previous, self._counters
+        other._histories = self._histories.copy()
         return other
 
     def sorted(self) -> tuple[int, ...]:

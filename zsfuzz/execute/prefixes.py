@@ -5,10 +5,10 @@ Out:   the deepest checkpoint that fits a program; the number of steps after whi
 Never: a guess that could change a result: a program goes on from a checkpoint only if all its steps are the same.
 Next:  the checkpoint itself in zsfuzz/execute/checkpoint.py; who asks: zsfuzz/execute/runner.py.
 
-Nobody has to announce anything. A program that begins like the one before it, for LEAST steps or more, shows that
-somebody is trying out one beginning with many ends (an engine its mutants, a shrinker its attempts): the place where
-the two part is kept, and the third of the family goes on from there. Programs that have nothing in common cost a
-comparison of their first steps and nothing else.
+Nobody has to announce anything. A program that begins like one of the few before it, for LEAST steps or more, shows
+that somebody is trying out one beginning with many ends (an engine its mutants, a shrinker its attempts): the place
+where the two part is kept, and the third of the family goes on from there. Programs that have nothing in common cost
+a comparison of their first steps and nothing else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ LEAST = 12
 KEPT = 4
 """Checkpoints of one pair of machines; the one that was not used for longest goes. Each has the size of its arenas."""
 
+REMEMBERED = 3
+"""Programs that a new one is compared with: two engines may take turns."""
+
 Steps = tuple[Operation, ...]
 
 
@@ -30,7 +33,7 @@ class Prefixes:
 
     def __init__(self) -> None:
         self._kept: list[Checkpoint] = []  # the one used last stands last
-        self._before: Steps = ()
+        self._before: list[Steps] = []
 
     def find(self, steps: Steps) -> Checkpoint | None:
         """Return the deepest checkpoint that fits, None for none."""
@@ -47,8 +50,8 @@ class Prefixes:
         found: what find() gave for it. goes_on: something follows the last step. To be asked once for each program that
         runs.
         """
-        common = common_length(self._before, steps)
-        self._before = steps
+        common = max([common_length(before, steps) for before in self._before], default=0)
+        self._before = [*self._before[-(REMEMBERED - 1) :], steps]
         known = 0 if found is None else len(found.steps)
         return common if common - known >= LEAST and common < len(steps) + goes_on else -1
 

@@ -16,6 +16,9 @@ from zsfuzz.oracle.finding import Finding
 from zsfuzz.program.block import Switch
 from zsfuzz.program.ops import Operation
 
+FEATURE_KIND_SHIFT = 48
+"""A state feature, shifted right by this, is the number in OPERATIONS of the operation that it is about."""
+
 
 @dataclass(frozen=True, slots=True)
 class RunResult:

@@ -21,9 +21,12 @@ from zsfuzz.program.block import (
     Block,
     merged_lanes,
     shifted_switch,
+    with_switch,
     without_lane,
     without_operation,
+    without_switch,
 )
+from zsfuzz.program.limits import MAX_POINT
 from zsfuzz.program.program import Program
 
 Reschedule = Callable[[Program], Program | None]
@@ -125,8 +128,17 @@ def _drop_from(search: Search, lane: int, reschedule: Reschedule | None) -> bool
     at = len(block.lanes[lane]) if block is not None else 0
     while at > 0 and (block := _block(search)) is not None:
         at -= 1
-        fewer |= _attempt_anyhow(search, without_operation(block, lane, at), reschedule)
+        fewer |= _attempt(search, _its_switch_kept(block, lane, at)) or _attempt_anyhow(
+            search, without_operation(block, lane, at), reschedule
+        )
     return fewer
+
+
+def _its_switch_kept(block: Block, lane: int, at: int) -> Block:
+    """Return a block without one operation whose last switch stands before what follows it now."""
+    own = [switch for switch in block.schedule if switch.place[:2] == (lane, at)]
+    rest = without_operation(block, lane, at)
+    return with_switch(rest, replace(own[-1], point=0)) if own else rest
 
 
 def later_switches(search: Search) -> None:
@@ -134,8 +146,10 @@ def later_switches(search: Search) -> None:
     search.phase = "places of switches"
     index = 0
     while (block := _block(search)) is not None and index < len(block.schedule):
-        _put_later(search, index)
-        index += 1
+        # Behind the last point of its operation it would do nothing: what is not needed any more has to go before.
+        if not _attempt(search, without_switch(block, index)):
+            _put_later(search, index)
+            index += 1
 
 
 def _put_later(search: Search, index: int) -> None:
@@ -146,8 +160,10 @@ def _put_later(search: Search, index: int) -> None:
         if block is None or index >= len(block.schedule):
             return
         switch = block.schedule[index]
-        moved = shifted_switch(block, index, switch.operation, switch.point + distance)
-        if len(moved.schedule) != len(block.schedule) or not _attempt(search, moved):
+        if switch.operation == len(block.lanes[switch.lane]):
+            return  # a lane's end is one place
+        moved = shifted_switch(block, index, switch.operation, min(switch.point + distance, MAX_POINT))
+        if len(moved.schedule) != len(block.schedule) or moved == block or not _attempt(search, moved):
             distance //= 2
 
 

@@ -35,7 +35,7 @@ _SEARCH = (
     "zsfuzz.machine.geometry",  # names and sizes, so that a generator aims at pages that exist
 )
 _WORK = (*_RUN, "zsfuzz.engine", "zsfuzz.minimize", "zsfuzz.explore", "zsfuzz.corpus", "zsfuzz.trace")
-_ALL = (*_WORK, "zsfuzz.campaign", "zsfuzz.report", "zsfuzz.measure")
+_ALL = (*_WORK, "zsfuzz.kernel", "zsfuzz.campaign", "zsfuzz.report", "zsfuzz.measure")
 
 LAYERS: Layers = {
     "zsfuzz": _layer(),
@@ -62,6 +62,7 @@ LAYERS: Layers = {
         "zsfuzz.machine.geometry",
     ),
     "zsfuzz.trace": _layer("zsfuzz.errors", "zsfuzz.policy", "zsfuzz.program"),
+    "zsfuzz.kernel": _layer("zsfuzz.errors"),
     "zsfuzz.campaign": _layer(*_WORK),
     "zsfuzz.report": _layer(*_WORK, "zsfuzz.campaign"),
     "zsfuzz.measure": _layer(*_WORK, "zsfuzz.campaign"),

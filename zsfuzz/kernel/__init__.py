@@ -1,0 +1,1 @@
+"""The real mm/zsmalloc.c as a target: sources, builds, coverage."""

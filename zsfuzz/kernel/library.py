@@ -27,6 +27,7 @@ NO_POLICY, RANDOM, PRIORITY, ROUND_ROBIN = range(4)
 
 _FIRST_ROOM: Final = 1 << 16
 _SECONDS: Final = 20
+_EDGES: Final = 65536
 
 Switch = tuple[int, int, int, int]
 """(lane, index of the operation in the lane, point number in the operation, lane to run next)."""
@@ -41,6 +42,7 @@ class Request:
     level: int = STATE
     cadence: int = 0
     audit: bool = True
+    pages: bool = False
     policy: int = NO_POLICY
     seed: int = 0
     chance: int = 32
@@ -104,6 +106,7 @@ class Library:
         self._request: Request | None = None
         self._kept: Any = None
         self.crashed = False
+        self._edges: Any = None
 
     def _grow(self, words: int) -> None:
         self._room = words
@@ -153,6 +156,7 @@ class Library:
         self._request = request
         options.normal_pages, options.movable_pages = request.normal_pages, request.movable_pages
         options.level, options.cadence, options.audit = request.level, request.cadence, int(request.audit)
+        options.pages = int(request.pages)
         options.seconds, options.text = _SECONDS, int(request.text)
         options.policy, options.chance, options.seed = request.policy, request.chance, request.seed
         flat = [number for switch in sorted(request.switches) for number in switch]
@@ -175,20 +179,16 @@ class Library:
 
     # -- coverage
 
-    def edges(self) -> bytes:
-        """Return the map of edges, a byte each, nonzero for those met since clear_edges(). All zero without coverage."""
-        length = self._ffi.new("long *")
-        start = self._lib.zk_coverage_map(length)
-        return bytes(self._ffi.buffer(start, length[0]))
+    def take_edges(self) -> tuple[int, ...]:
+        """Return the edges met since the last call; none when the build has no coverage of edges."""
+        if self._edges is None:
+            self._edges = self._ffi.new("unsigned int[]", _EDGES)
+        return tuple(self._ffi.unpack(self._edges, self._lib.zk_coverage_take(self._edges, _EDGES)))
 
     def edge_view(self) -> memoryview:
-        """Return the map itself, not a copy."""
+        """Return the map of edges itself, a byte each, nonzero for those met since they were last taken."""
         length = self._ffi.new("long *")
         return memoryview(self._ffi.buffer(self._lib.zk_coverage_map(length), length[0]))
-
-    def clear_edges(self) -> None:
-        """Forget the edges met so far."""
-        self._lib.zk_coverage_clear()
 
     def dump_lines(self) -> None:
         """Write gcov's counters beside the objects, for builds with coverage of lines."""

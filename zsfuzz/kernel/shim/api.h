@@ -4,6 +4,7 @@ struct zk_options {
 	unsigned int normal_pages, movable_pages;
 	unsigned int level;      /* 0 contract, 1 state, 2 state with bytes */
 	unsigned int cadence;    /* steps between full observations, 0: only at the end */
+	unsigned int pages;      /* observe the words of struct page too */
 	unsigned int audit;      /* check the invariants at the cadence too */
 	int seconds;             /* of processor time, after which an operation hangs */
 	int policy, chance;      /* of the parallel block */
@@ -31,6 +32,6 @@ int zk_run(const unsigned long long *batch, long batch_words, unsigned long long
 unsigned int *zk_features(void);
 const char *zk_feature_words(void);
 unsigned char *zk_coverage_map(long *length);
-void zk_coverage_clear(void);
+long zk_coverage_take(unsigned int *edges, long room);
 void zk_coverage_dump(void);
 unsigned long zk_image_base(void);

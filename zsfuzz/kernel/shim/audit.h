@@ -389,7 +389,8 @@ static void observe(long step)
 					observe_class(step, pool, pools[pool]->size_class[index]);
 		}
 		observe_free_lists(step);
-		observe_pages(step);
+		if (options->pages)
+			observe_pages(step);
 	}
 	observe_objects(step);
 	zk_looking = false;

@@ -162,6 +162,12 @@ static struct outcome one(long value)
 	return (struct outcome){ .count = 1, .words = { value } };
 }
 
+/* Calls of zsmalloc's interface: what they return is the contract. */
+static bool is_interface(enum code code)
+{
+	return (code >= OP_MALLOC && code <= OP_READ) || code == OP_CREATE_POOL || code == OP_DESTROY_POOL;
+}
+
 static bool at_state(void)
 {
 	return options->level >= LEVEL_STATE;
@@ -281,7 +287,7 @@ static struct outcome do_malloc(long number, int pool, unsigned long size, bool 
 	handle = era_malloc(pools[pool], size, gfp);
 	slot->busy = 0;
 	if (!handle || IS_ERR_VALUE(handle))
-		return (struct outcome){ .count = at_state() ? 2 : 1, .words = { 0, -(long)handle } };
+		return (struct outcome){ .count = 2, .words = { 0, -(long)handle } };
 	*slot = (struct slot){ .handle = handle, .size = size, .live = 1, .pool = pool };
 	live_objects++;
 	objects_in_pool[pool]++;
@@ -831,7 +837,8 @@ static void run_step(const unsigned long long *at, long step)
 		return;
 	}
 	result->effective++;
-	emit_outcome(step, code, &outcome);
+	if (at_state() || zk_parallel || is_interface(code))
+		emit_outcome(step, code, &outcome);
 	note_feature(code, outcome.words[0]);
 	if (zk_parallel)
 		return;

@@ -1,8 +1,9 @@
 /*
  * lanes.c: coroutines, the schedule that switches between them, and the locks they wait for.
  *
- * A switch is (lane, operation, point number in that operation) -> lane to run next. When a lane blocks or ends, the same key is
- * looked up; without an entry the next runnable lane in cyclic order runs. Policies choose by a seed and write down what
+ * A switch is (lane, operation, points passed in that operation) -> lane to run next. When a lane blocks or ends, the same key is
+ * looked up; without an entry the next runnable lane in cyclic order runs. The form is that of zsfuzz/program/block.py; the
+ * points are those of this shim, not those of the Python machine. Policies choose by a seed and write down what
  * they chose in the same form, so that a run can be repeated from its record alone.
  */
 #define _GNU_SOURCE
@@ -209,8 +210,8 @@ void zk_switch_point(void)
 	if (zk_looking)
 		return;
 	zk_points++;
-	lane->point++;
 	to = decide(lane, false);
+	lane->point++;
 	if (unlikely(++lane->alone > UNFAIR_POINTS)) {
 		lane->alone = 0;
 		if (to < 0)
@@ -242,8 +243,8 @@ void zk_block(const void *word, const char *name)
 	lane->state = LANE_WAITING;
 	lane->waiting_for = word;
 	lane->waiting_name = name;
-	lane->point++;
 	to = decide(lane, true);
+	lane->point++;
 	if (to < 0)
 		deadlock();
 	run_lane(to);

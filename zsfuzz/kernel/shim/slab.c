@@ -197,7 +197,8 @@ static void *allocate(struct zk_slab_cache *cache, bool zeroed)
 	header->site = zk_site;
 	memset(zk_heap_live + ((object - zk_heap) >> 3), 1, cache->size >> 3);
 	cache->live++;
-	memset(object, zeroed ? 0 : 0x5A, cache->size);
+	/* kmalloc'ed memory is zeroed too: the copy buffers that it is for start as those of the Python machine do. */
+	memset(object, zeroed || *cache->name == 'k' ? 0 : 0x5A, cache->size);
 	return object;
 }
 

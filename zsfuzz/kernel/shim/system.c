@@ -298,7 +298,7 @@ void *zk_reserve(unsigned long length)
 
 #define MAP_BYTES 65536
 
-static unsigned char coverage_map[MAP_BYTES];
+static unsigned char coverage_map[MAP_BYTES] __attribute__((aligned(8)));
 extern const char zk_image[];
 extern bool zk_looking;
 
@@ -318,10 +318,21 @@ unsigned char *zk_coverage_map(long *length)
 	return coverage_map;
 }
 
-void zk_coverage_clear(void);
-void zk_coverage_clear(void)
+/* List the edges met since the last call and forget them. */
+long zk_coverage_take(unsigned int *edges, long room);
+long zk_coverage_take(unsigned int *edges, long room)
 {
-	memset(coverage_map, 0, sizeof(coverage_map));
+	long found = 0, at, word;
+
+	for (word = 0; word < MAP_BYTES; word += 8) {
+		if (likely(!*(unsigned long *)(coverage_map + word)))
+			continue;
+		for (at = word; at < word + 8; at++)
+			if (coverage_map[at] && found < room)
+				edges[found++] = at;
+		*(unsigned long *)(coverage_map + word) = 0;
+	}
+	return found;
 }
 
 extern void __gcov_dump(void) __attribute__((weak));

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import cast
 
-from zsfuzz.cli import kernel_fetch, kernel_list, options
+from zsfuzz.cli import kernel_build, kernel_fetch, kernel_list, options
 
-_EXAMPLES = kernel_fetch.EXAMPLES + kernel_list.EXAMPLES
+_EXAMPLES = kernel_fetch.EXAMPLES + kernel_build.EXAMPLES + kernel_list.EXAMPLES
 
-PARTS = (kernel_fetch, kernel_list)
+PARTS = (kernel_fetch, kernel_build, kernel_list)
 """A new command of this family is a module with EXAMPLES and add(), named here."""
 
 

@@ -37,6 +37,7 @@ _PATTERNS: Final[dict[str, tuple[str, str]]] = {
     "POOL_MIGRATE_LOCK": (r"^struct zs_pool \{[^}]*?\brwlock_t migrate_lock;", "migrate-lock"),
     "CLASS_LOCK": (r"^struct size_class \{[^}]*?\bspinlock_t lock;", "class-lock"),
     "ZSPAGE_LOCK": (r"^struct zspage \{\n(?:.*\n)*?\trwlock_t lock;\n(?:.*\n)*?\};", "zspage-rwlock"),
+    "LOCK_IF_COMPACTION": (r"#ifdef CONFIG_COMPACTION\n\trwlock_t lock;\n#endif", "zspage-rwlock-if-compaction"),
     "ZSPAGE_ZSL": (r"struct zspage_lock zsl;", "zspage-counted-lock"),
     "BUSY_WHEN_READ": (r"return -EBUSY;", "migrate-busy"),
 }
@@ -70,7 +71,8 @@ class Features:
 
     def macros(self) -> dict[str, str]:
         """Return what the shim is compiled with."""
-        macros = {f"ZK_{name}": str(int(name in self.names)) for name in _PATTERNS}
+        gone = () if self.compaction else ("POOL_ISOLATED", *(("ZSPAGE_LOCK",) if self.has("LOCK_IF_COMPACTION") else ()))
+        macros = {f"ZK_{name}": str(int(name in self.names and name not in gone)) for name in _PATTERNS}
         macros["ZK_GROUPS"] = str(self.groups)
         macros["ZK_STICKY_PAGE_TYPE"] = str(int("ZPDESC" in self.names))
         macros["ZK_COMPACTION"] = str(int(self.compaction))

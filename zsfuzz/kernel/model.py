@@ -150,7 +150,8 @@ class Model:
             return _NO_OP
         outcome = self.side.malloc(step.slot, step.pool, step.size, step.gfp)
         if not isinstance(outcome, tuple):
-            return (0, 0)
+            values = self.side.machine.buddy.vmstat()
+            return (0, 0) if self._in_full else (0, 0, values[0], values[3])
         self.contract.allocated(step.slot, step.pool, step.size)
         size_class = self.side.machine.geometry.size_classes.class_for(step.size + ZS_HANDLE_SIZE)
         self._used.setdefault(step.pool, {})[size_class.index] = None
@@ -356,7 +357,8 @@ class Model:
     def _zspage_words(self, view: ZspageView) -> list[int]:
         page_to_pfn = self.side.machine.buddy.page_to_pfn
         pages = [page_to_pfn(page) << 32 | offset & 0xFFFFFFFF for page, offset in zip(view.pages, view.offsets, strict=True)]
-        return [view.fullness << 48 | view.isolated << 32 | view.inuse, *pages, *view.free_indices]
+        head = view.fullness << 48 | view.isolated << 32 | view.inuse
+        return [head, len(pages) << 32 | len(view.free_indices), *pages, *view.free_indices]
 
     def _observe_free_lists(self) -> None:
         buddy, words = self.side.machine.buddy, []

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-STEP, COUNTERS, PLACES, POOL, CLASS, ZSPAGE, OBJECT, FREE_LISTS, PAGES, TEXT, DRAINED = range(1, 12)
+STEP, COUNTERS, PLACES, POOL, CLASS, ZSPAGE, OBJECT, FREE_LISTS, PAGES, TEXT, DRAINED, LANE_STEP = range(1, 13)
 
 COUNTER_NAMES: Final = ("nr_free_pages", "nr_zspages", "nr_free_pages", "nr_zspages")
 POOL_NAMES: Final = ("pool", "zs_get_total_pages", "pages_compacted", "isolated_zspages", "pending work")

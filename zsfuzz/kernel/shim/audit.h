@@ -260,6 +260,7 @@ static void emit_zspage(const struct zspage *zspage, const struct size_class *cl
 	int number;
 
 	emit((unsigned long long)zspage->fullness << 48 | (unsigned long long)era_isolated(zspage) << 32 | zspage->inuse);
+	emit((unsigned long long)class->pages_per_zspage << 32 | (class->objs_per_zspage - zspage->inuse));
 	for (number = 0; number < class->pages_per_zspage; number++) {
 		chain[number] = page;
 		emit((unsigned long long)(page - zk_memmap) << 32 | (era_offset(page) & 0xffffffff));

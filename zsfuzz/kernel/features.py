@@ -39,6 +39,7 @@ _PATTERNS: Final[dict[str, tuple[str, str]]] = {
     "ZSPAGE_LOCK": (r"^struct zspage \{\n(?:.*\n)*?\trwlock_t lock;\n(?:.*\n)*?\};", "zspage-rwlock"),
     "LOCK_IF_COMPACTION": (r"#ifdef CONFIG_COMPACTION\n\trwlock_t lock;\n#endif", "zspage-rwlock-if-compaction"),
     "ZSPAGE_ZSL": (r"struct zspage_lock zsl;", "zspage-counted-lock"),
+    "STRIPS_MOVABLE": (r"gfp &= ~__GFP_MOVABLE;", "unmovable-without-compaction"),
     "BUSY_WHEN_READ": (r"return -EBUSY;", "migrate-busy"),
 }
 """Macro without its ZK_ -> (what its presence in the source looks like, the word for people)."""

@@ -27,7 +27,7 @@ from zsfuzz.kernel.contract import first_breach
 from zsfuzz.kernel.library import BYTES, CONTRACT, RANDOM, STATE, Executor, Ran, Report, Request, words_of
 from zsfuzz.kernel.lower import lower_block, lower_steps
 from zsfuzz.kernel.model import Model
-from zsfuzz.kernel.targets import KernelTarget, PythonTarget, are_of_one_design, resolve_side
+from zsfuzz.kernel.targets import KernelTarget, PythonTarget, are_of_one_design, resolve_side, with_faults_of
 from zsfuzz.kernel.tell import tell
 from zsfuzz.machine.machine import MachineConfig
 from zsfuzz.machine.report import Report as ModelReport
@@ -67,7 +67,8 @@ class KernelRunner:
 
     def _resolve(self, faults: tuple[str, ...]) -> tuple[KernelTarget | PythonTarget, KernelTarget | PythonTarget]:
         left, right = self.targets
-        return resolve_side(left, faults, right), resolve_side(right, faults, left)
+        sides = resolve_side(left, faults, right), resolve_side(right, faults, left)
+        return with_faults_of(sides[0], sides[1]), with_faults_of(sides[1], sides[0])
 
     def sides(self, program: Program) -> tuple[KernelTarget | PythonTarget, KernelTarget | PythonTarget]:
         """Return the two targets with the faults that a program's header asks for."""

@@ -117,6 +117,20 @@ def resolve_side(name: str, faults: tuple[str, ...], other: str) -> KernelTarget
     return PythonTarget(name, target, faults)
 
 
+def with_faults_of(side: KernelTarget | PythonTarget, other: KernelTarget | PythonTarget) -> KernelTarget | PythonTarget:
+    """Return a side that has what the kernel beside it really has.
+
+    The reference keeps one later fix (A16: without compaction its pages are not asked for as movable). Beside a kernel
+    without compaction that does not have it, neither has the reference.
+    """
+    if isinstance(side, KernelTarget) or side.name != "reference" or not isinstance(other, KernelTarget):
+        return side
+    if other.compaction or other.build.features.has("STRIPS_MOVABLE") or "A16" in side.faults:
+        return side
+    faults = (*side.faults, "A16")
+    return PythonTarget(side.name, resolve_pair(side.name, side.name, faults)[1], faults)
+
+
 def find_build(name: str, root: Path | None = None) -> Build:
     """Return the build that a user means: a build's name, or a tree, which is built.
 

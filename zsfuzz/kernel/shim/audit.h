@@ -15,20 +15,6 @@ static long audit_inuse[ZS_SIZE_CLASSES], audit_zspages[ZS_SIZE_CLASSES], audit_
 			zk_report("invariant", rule, field, __VA_ARGS__);                                              \
 	} while (0)
 
-static bool is_alive(const void *object)
-{
-	unsigned long offset = (const char *)object - zk_heap;
-
-	return offset < (unsigned long)(zk_state.heap_top - zk_heap) && !(offset & 7) && zk_heap_live[offset >> 3];
-}
-
-static bool is_page(const struct page *page)
-{
-	unsigned long offset = (const char *)page - (const char *)zk_memmap;
-
-	return offset < zk_pages_count * sizeof(struct page) && offset % sizeof(struct page) == 0;
-}
-
 static int expected_references(const struct page *page)
 {
 	int number, wanted = 1 + (page->flags >> PG_isolated & 1);

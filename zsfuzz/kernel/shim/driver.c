@@ -200,12 +200,28 @@ static void drop_page(struct named_page *pages, int *count, struct named_page *g
 	--*count;
 }
 
+static bool is_alive(const void *object)
+{
+	unsigned long offset = (const char *)object - zk_heap;
+
+	return offset < (unsigned long)(zk_state.heap_top - zk_heap) && !(offset & 7) && zk_heap_live[offset >> 3];
+}
+
+static bool is_page(const struct page *page)
+{
+	unsigned long offset = (const char *)page - (const char *)zk_memmap;
+
+	return offset < zk_pages_count * sizeof(struct page) && offset % sizeof(struct page) == 0;
+}
+
 static struct zspage *zspage_of_handle(unsigned long handle)
 {
 	return era_zspage(zk_pfn_to_page(era_place(handle) >> 32));
 }
 
-/* A page by its name, NULL for none. */
+/*
+ * A page by its name, NULL for none. While other lanes run the chain may be half changed: what leads nowhere names nothing.
+ */
 static struct page *page_named(unsigned long long name)
 {
 	unsigned long kind = name >> 62, number = name >> 32 & 0x3fffffff, index = name & 0xffffffff;
@@ -224,12 +240,14 @@ static struct page *page_named(unsigned long long name)
 	slot = live_slot(number);
 	if (!slot)
 		return NULL;
-	zspage = zspage_of_handle(slot->handle);
+	zspage = era_place(slot->handle) >> 32 < zk_pages_count ? zspage_of_handle(slot->handle) : NULL;
+	if (!is_alive(zspage) || zspage->class >= ZS_SIZE_CLASSES)
+		return NULL;
 	class = pools[slot->pool]->size_class[zspage->class];
 	page = era_first_page(zspage);
-	for (index %= class->pages_per_zspage; index && page; index--)
+	for (index %= class->pages_per_zspage; index && is_page(page); index--)
 		page = era_next_page(class, page);
-	return page;
+	return is_page(page) ? page : NULL;
 }
 
 /* -- what objects have to hold */
@@ -879,10 +897,15 @@ static void lane_body(int number)
 		do_unmap(lane->mapped - 1);
 }
 
+static struct zk_schedule schedule;
+
 static void run_parallel(const unsigned long long *at)
 {
 	struct zk_options *wanted = (struct zk_options *)options;
-	struct zk_schedule schedule = {
+	const unsigned long long *words;
+	int lanes = at[0] >> 8 & 0xff, number;
+
+	schedule = (struct zk_schedule){
 		.switches = (const struct zk_switch *)wanted->switches,
 		.switches_count = wanted->switches_count,
 		.policy = wanted->policy,
@@ -891,19 +914,13 @@ static void run_parallel(const unsigned long long *at)
 		.record = (struct zk_switch *)wanted->record,
 		.record_room = wanted->record_room,
 	};
-	int lanes = at[0] >> 8 & 0xff, number;
-	const unsigned long long *words = at + 1 + lanes;
-
+	words = at + 1 + lanes;
 	for (number = 0; number < lanes; number++) {
 		lane_states[number].words = words;
 		lane_states[number].words_count = at[1 + number];
 		words += at[1 + number];
 	}
-	zk_points = zk_switches = 0;
 	zk_run_lanes(lanes, lane_body, &schedule);
-	wanted->record_count = schedule.record_count;
-	result->points = zk_points;
-	result->switches = zk_switches;
 	for (number = 0; number < lanes; number++)
 		if (zk_state.held_mask[number])
 			zk_report("invariant", "I5 lock held at quiescence",
@@ -1039,6 +1056,8 @@ int zk_run(const unsigned long long *batch, long batch_words, unsigned long long
 	options = wanted;
 	result = given;
 	memset(result, 0, sizeof(*result));
+	schedule = (struct zk_schedule){ 0 };
+	zk_points = zk_switches = 0;
 	output = output_at = room;
 	output_end = room + room_words;
 	result->reported = zk_guarded(run_program, &run, wanted->seconds);
@@ -1055,6 +1074,9 @@ int zk_run(const unsigned long long *batch, long batch_words, unsigned long long
 		result->crashed = zk_verdict.crashed;
 		result->crash_offset = zk_verdict.crash_offset;
 	}
+	wanted->record_count = schedule.record_count;
+	result->points = zk_points;
+	result->switches = zk_switches;
 	result->words = output_at - output;
 	result->ticks = zk_ticks;
 	result->locks = zk_state.locks_taken;

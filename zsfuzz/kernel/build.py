@@ -184,6 +184,8 @@ def _flags(made: Build) -> list[str]:
     sanitize = []
     if made.options.sanitize:
         sanitize = ["-fsanitize=" + ",".join(made.options.sanitize), "-fno-sanitize-recover=all"]
+        if "undefined" in made.options.sanitize:
+            sanitize.append("-DZK_UBSAN=1")
     return [*_COMMON, *sanitize, *macros, "-I", str(SHIM)]
 
 

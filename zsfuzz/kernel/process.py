@@ -94,7 +94,8 @@ class Worker:
         report = sanitizer_report(text, status)
         if report is None:
             raise HarnessError(f"a kernel worker ended with status {status}: {text.strip()[-400:]}")
-        return Ran(b"", 0, 0, 0, 0, 0, 0, 0, report, (), ())
+        step = re.search(r"^zsfuzz: step (\d+)$", text, re.MULTILINE)
+        return Ran(b"", 0, 0, int(step[1]) if step else 0, 0, 0, 0, 0, report, (), ())
 
     def close(self) -> None:
         """End the worker."""

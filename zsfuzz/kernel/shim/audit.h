@@ -421,7 +421,7 @@ static void drain(long step)
 	if (pools[0])
 		MUST(pools[0]->pages_allocated.counter == 0 && era_pool_isolated(pools[0]) == 0, "I12 drained state", "pool pages",
 		     "%ld pages, %ld isolated", pools[0]->pages_allocated.counter, era_pool_isolated(pools[0]));
-	MUST(!zk_state.held_mask[0], "I5 lock held at quiescence", "lock", "a lock is still held after the drain");
+	MUST(!zk_held[0].mask, "I5 lock held at quiescence", "lock", "a lock is still held after the drain");
 	begin_record(REC_DRAINED, step);
 	emit(zk_state.vmstat[0][NR_FREE_PAGES]);
 	emit(zk_state.vmstat[1][NR_FREE_PAGES]);

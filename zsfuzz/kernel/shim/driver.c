@@ -71,6 +71,7 @@ static long placed_at;
 static bool ran_parallel;
 static unsigned long boot_normal, boot_movable;
 static struct zs_pool *boot_pool;
+static unsigned int boot_known_before[ZK_LOCK_CLASSES];
 static long boot_free[ZK_ZONES], boot_handles, boot_zspages;
 static unsigned char feature_seen[FEATURE_BITS / 8];
 static unsigned int feature_list[FEATURE_BITS];
@@ -870,8 +871,8 @@ static void run_step(const unsigned long long *at, long step)
 			emit_places(step);
 		}
 	}
-	if (unlikely(!lane_states[0].mapped && zk_state.held_mask[0])) {
-		int class_id = __builtin_ctz(zk_state.held_mask[0]);
+	if (unlikely(!lane_states[0].mapped && zk_held[0].mask)) {
+		int class_id = __builtin_ctz(zk_held[0].mask);
 
 		zk_report("invariant", "I5 lock held at quiescence", zk_lock_class_name(class_id), "holds %s",
 			  zk_lock_class_name(class_id));
@@ -922,10 +923,10 @@ static void run_parallel(const unsigned long long *at)
 	}
 	zk_run_lanes(lanes, lane_body, &schedule);
 	for (number = 0; number < lanes; number++)
-		if (zk_state.held_mask[number])
+		if (zk_held[number].mask)
 			zk_report("invariant", "I5 lock held at quiescence",
-				  zk_lock_class_name(__builtin_ctz(zk_state.held_mask[number])), "lane %d ends and holds %s", number,
-				  zk_lock_class_name(__builtin_ctz(zk_state.held_mask[number])));
+				  zk_lock_class_name(__builtin_ctz(zk_held[number].mask)), "lane %d ends and holds %s", number,
+				  zk_lock_class_name(__builtin_ctz(zk_held[number].mask)));
 }
 
 /* -- a whole program */
@@ -934,6 +935,8 @@ static void boot(void)
 {
 	int error;
 
+	memset(zk_known_before, 0, sizeof(zk_known_before));
+	memset(zk_held, 0, sizeof(zk_held));
 	zk_memory_boot(options->normal_pages, options->movable_pages);
 	zk_slab_boot();
 	zk_percpu_boot();
@@ -945,6 +948,7 @@ static void boot(void)
 		zk_report("bug", "zs_create_pool failed", "", "zs_create_pool() returned NULL at boot");
 	zk_slab_save();
 	zk_memory_save();
+	memcpy(boot_known_before, zk_known_before, sizeof(zk_known_before));
 	boot_normal = options->normal_pages;
 	boot_movable = options->movable_pages;
 	boot_free[0] = zk_state.vmstat[0][NR_FREE_PAGES];
@@ -985,6 +989,9 @@ static void reset(void)
 	memset(feature_seen, 0, sizeof(feature_seen));
 	features_count = previous_code = 0;
 	ran_parallel = false;
+	memset(zk_held, 0, sizeof(zk_held));
+	memcpy(zk_known_before, boot_known_before, sizeof(zk_known_before));
+	zk_locks_taken = 0;
 	for (number = 0; number < 2; number++) {
 		previous_counters[2 * number] = zk_state.vmstat[number][NR_FREE_PAGES];
 		previous_counters[2 * number + 1] = 0;
@@ -1060,6 +1067,9 @@ int zk_run(const unsigned long long *batch, long batch_words, unsigned long long
 	zk_points = zk_switches = 0;
 	output = output_at = room;
 	output_end = room + room_words;
+#if defined(ZK_ASAN) || defined(ZK_UBSAN)
+	zk_step_at = &result->step;
+#endif
 	result->reported = zk_guarded(run_program, &run, wanted->seconds);
 	zk_parallel = 0;
 	if (result->reported) {
@@ -1079,7 +1089,7 @@ int zk_run(const unsigned long long *batch, long batch_words, unsigned long long
 	result->switches = zk_switches;
 	result->words = output_at - output;
 	result->ticks = zk_ticks;
-	result->locks = zk_state.locks_taken;
+	result->locks = zk_locks_taken;
 	result->features_count = features_count;
 	return result->reported;
 }

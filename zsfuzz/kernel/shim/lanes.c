@@ -357,56 +357,39 @@ int zk_lock_class(const char *name)
 	return classes_count++;
 }
 
+struct zk_held zk_held[ZK_MAX_LANES];
+unsigned int zk_known_before[ZK_LOCK_CLASSES];
+long zk_locks_taken;
+
+/* Return whether a chain of known orders leads from one class to another. */
 static bool leads_to(int from, int to, unsigned int *seen)
 {
-	unsigned int edges = zk_state.order_edges[from] & ~*seen;
 	int number;
 
-	if (edges >> to & 1)
-		return true;
-	*seen |= edges;
-	for (number = 0; number < classes_count; number++)
-		if (edges >> number & 1 && leads_to(number, to, seen))
+	*seen |= 1U << from;
+	for (number = 0; number < classes_count; number++) {
+		if (!(zk_known_before[number] >> from & 1) || *seen >> number & 1)
+			continue;
+		if (number == to || leads_to(number, to, seen))
 			return true;
+	}
 	return false;
 }
 
-static void check_order(int class_id, unsigned int held)
+void zk_check_order(int class_id, unsigned int held)
 {
 	int number;
 
 	for (number = 0; number < classes_count; number++) {
 		unsigned int seen = 0;
 
-		if (!(held >> number & 1) || zk_state.order_edges[number] >> class_id & 1)
+		if (!(held >> number & 1) || zk_known_before[class_id] >> number & 1)
 			continue;
 		if (leads_to(class_id, number, &seen))
 			zk_report("invariant", "I5 lock order", class_names[class_id], "%s is taken under %s, elsewhere the other way round",
 				  class_names[class_id], class_names[number]);
-		zk_state.order_edges[number] |= 1U << class_id;
+		zk_known_before[class_id] |= 1U << number;
 	}
-}
-
-void zk_note_acquire(int class_id, bool blocking)
-{
-	unsigned int held = zk_state.held_mask[zk_lane] & ~(1U << class_id);
-
-	if (blocking && held)
-		check_order(class_id, held);
-	zk_state.locks_taken++;
-}
-
-static void note_held(int class_id)
-{
-	zk_state.held[zk_lane][class_id]++;
-	zk_state.held_mask[zk_lane] |= 1U << class_id;
-}
-
-void zk_note_release(int class_id)
-{
-	/* A page lock may be given back by another lane than the one that took it. */
-	if (zk_state.held[zk_lane][class_id] && --zk_state.held[zk_lane][class_id] == 0)
-		zk_state.held_mask[zk_lane] &= ~(1U << class_id);
 }
 
 /* -- spinlocks and rwlocks */
@@ -416,52 +399,21 @@ void zk_lock_init(struct zk_lock *lock, const char *name, int *class_id)
 	if (!*class_id)
 		*class_id = zk_lock_class(name);
 	lock->count = 0;
-	lock->owner = -1;
 	lock->class_id = *class_id;
 }
 
-static bool is_free_for(const struct zk_lock *lock, bool write)
+void zk_lock_wait(struct zk_lock *lock, bool write)
 {
-	return write ? lock->count == 0 : lock->count >= 0;
-}
-
-void zk_lock_acquire(struct zk_lock *lock, bool write)
-{
-	zk_point();
-	zk_check(lock, sizeof(*lock));
-	zk_note_acquire(lock->class_id, true);
-	while (!is_free_for(lock, write)) {
+	do {
 		zk_block(lock, class_names[lock->class_id]);
 		zk_check(lock, sizeof(*lock));
-	}
-	lock->count = write ? -1 : lock->count + 1;
-	lock->owner = zk_lane;
-	note_held(lock->class_id);
+	} while (!zk_lock_is_free(lock, write));
 }
 
-bool zk_lock_try(struct zk_lock *lock, bool write)
+_Noreturn void zk_lock_unheld(int class_id)
 {
-	zk_point();
-	zk_check(lock, sizeof(*lock));
-	if (!is_free_for(lock, write))
-		return false;
-	zk_note_acquire(lock->class_id, false);
-	lock->count = write ? -1 : lock->count + 1;
-	lock->owner = zk_lane;
-	note_held(lock->class_id);
-	return true;
-}
-
-void zk_lock_release(struct zk_lock *lock, bool write)
-{
-	zk_check(lock, sizeof(*lock));
-	if (write ? lock->count != -1 : lock->count <= 0)
-		zk_report("invariant", "I5 unlock of a lock that is not held", class_names[lock->class_id],
-			  "%s is unlocked and was not locked", class_names[lock->class_id]);
-	lock->count = write ? 0 : lock->count - 1;
-	zk_note_release(lock->class_id);
-	zk_wake(lock);
-	zk_point();
+	zk_report("invariant", "I5 unlock of a lock that is not held", class_names[class_id], "%s is unlocked and was not locked",
+		  class_names[class_id]);
 }
 
 bool zk_lock_is_contended(const struct zk_lock *lock)
@@ -480,13 +432,13 @@ void zk_bit_spin_lock(int bit, unsigned long *word)
 {
 	zk_point();
 	zk_check(word, sizeof(*word));
-	zk_note_acquire(ZK_CLASS_PIN, true);
+	zk_order(ZK_CLASS_PIN);
 	while (*word >> bit & 1) {
 		zk_block(word, class_names[ZK_CLASS_PIN]);
 		zk_check(word, sizeof(*word));
 	}
 	*word |= 1UL << bit;
-	note_held(ZK_CLASS_PIN);
+	zk_note_held(ZK_CLASS_PIN);
 }
 
 bool zk_bit_spin_trylock(int bit, unsigned long *word)
@@ -496,7 +448,7 @@ bool zk_bit_spin_trylock(int bit, unsigned long *word)
 	if (*word >> bit & 1)
 		return false;
 	*word |= 1UL << bit;
-	note_held(ZK_CLASS_PIN);
+	zk_note_held(ZK_CLASS_PIN);
 	return true;
 }
 
@@ -527,8 +479,7 @@ bool zk_trylock_page(struct page *page)
 	if (page->flags & 1UL << PG_locked)
 		return false;
 	page->flags |= 1UL << PG_locked;
-	zk_note_acquire(ZK_CLASS_PAGE, false);
-	note_held(ZK_CLASS_PAGE);
+	zk_note_held(ZK_CLASS_PAGE);
 	return true;
 }
 
@@ -536,11 +487,11 @@ void zk_lock_page(struct page *page)
 {
 	zk_point();
 	zk_checked_pfn(page, "lock_page");
-	zk_note_acquire(ZK_CLASS_PAGE, true);
+	zk_order(ZK_CLASS_PAGE);
 	while (page->flags & 1UL << PG_locked)
 		zk_block(page, "page lock");
 	page->flags |= 1UL << PG_locked;
-	note_held(ZK_CLASS_PAGE);
+	zk_note_held(ZK_CLASS_PAGE);
 }
 
 void zk_unlock_page(struct page *page)

@@ -88,6 +88,16 @@ static void zk_on_signal(int number, siginfo_t *info, void *context)
 	siglongjmp(zk_escape, 1);
 }
 
+#if defined(ZK_ASAN) || defined(ZK_UBSAN)
+/* A sanitizer ends the process: say where the program was. zsfuzz/kernel/process.py reads it. */
+void __sanitizer_set_death_callback(void (*callback)(void)) __attribute__((weak));
+long *zk_step_at;
+static void say_step(void)
+{
+	fprintf(stderr, "zsfuzz: step %ld\n", zk_step_at ? *zk_step_at : 0L);
+}
+#endif
+
 int zk_guarded(void (*function)(void *), void *argument, int seconds)
 {
 	static const int caught[] = { SIGVTALRM, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
@@ -99,6 +109,10 @@ int zk_guarded(void (*function)(void *), void *argument, int seconds)
 
 #ifdef ZK_ASAN
 	last = 1; /* the sanitizer reports crashes better */
+#endif
+#if defined(ZK_ASAN) || defined(ZK_UBSAN)
+	if (__sanitizer_set_death_callback)
+		__sanitizer_set_death_callback(say_step);
 #endif
 	memset(&ours, 0, sizeof(ours));
 	ours.sa_sigaction = zk_on_signal;

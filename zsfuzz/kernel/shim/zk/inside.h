@@ -29,7 +29,7 @@ void __asan_unpoison_memory_region(const volatile void *at, size_t length);
 #define ZK_MAX_FILES 8
 #define ZK_MAX_WORK 16
 #define ZK_MAX_SHRINKERS 8
-#define ZK_MAX_CACHES 96
+#define ZK_MAX_CACHES 40
 #define ZK_QUARANTINE 16
 #define ZK_FRAME_POISON 0xAA
 #define ZK_SLAB_POISON 0x6B
@@ -61,11 +61,7 @@ struct zk_state {
 	int files_count;
 	const struct movable_operations *movable_ops;
 	char percpu[ZK_MAX_LANES][ZK_PERCPU_BYTES];
-	unsigned int order_edges[ZK_LOCK_CLASSES]; /* bit c of [h]: class c was taken while h was held */
-	unsigned char held[ZK_MAX_LANES][ZK_LOCK_CLASSES];
-	unsigned int held_mask[ZK_MAX_LANES];
 	long fail_page, fail_zspage, fail_handle; /* countdowns of injected failures, -1: none */
-	long locks_taken;
 };
 extern struct zk_state zk_state;
 extern unsigned long zk_zone_start[ZK_ZONES], zk_zone_end[ZK_ZONES];
@@ -98,6 +94,9 @@ struct zk_verdict {
 	unsigned long crash_offset;
 };
 extern struct zk_verdict zk_verdict;
+#if defined(ZK_ASAN) || defined(ZK_UBSAN)
+extern long *zk_step_at;
+#endif
 int zk_guarded(void (*function)(void *), void *argument, int seconds); /* 0: ended; 1: a report is in zk_verdict */
 
 /* Lanes. */

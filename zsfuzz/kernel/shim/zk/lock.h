@@ -14,8 +14,7 @@
 
 struct zk_lock {
 	int count; /* > 0: readers; -1: held for writing; 0: free */
-	short owner;
-	short class_id;
+	int class_id;
 };
 typedef struct zk_lock spinlock_t;
 typedef struct zk_lock rwlock_t;
@@ -23,14 +22,96 @@ typedef struct { int unused; } local_lock_t;
 struct lockdep_map { int unused; };
 struct lock_class_key { int unused; };
 
+/* An address that lies in the slab heap must belong to a live object. */
+void zk_check_slow(const void *address, size_t length);
+extern char *zk_heap, *zk_heap_end;
+extern unsigned char *zk_heap_live; /* one byte for each 8 of the heap: 1 where a live object is */
+static inline void zk_check(const void *address, size_t length)
+{
+	unsigned long offset = (unsigned long)((const char *)address - zk_heap);
+
+	if (unlikely(offset >= (unsigned long)(zk_heap_end - zk_heap) || !zk_heap_live[offset >> 3]))
+		zk_check_slow(address, length);
+}
+
+/* What each lane holds: a count a class, and the classes with a count as bits. */
+struct zk_held {
+	unsigned int mask;
+	unsigned short count[ZK_LOCK_CLASSES];
+};
+extern struct zk_held zk_held[ZK_MAX_LANES];
+extern unsigned int zk_known_before[ZK_LOCK_CLASSES]; /* bit h of [c]: class c was taken while h was held, and that is in order */
+extern long zk_locks_taken;
+
 void zk_lock_init(struct zk_lock *lock, const char *name, int *class_id);
-void zk_lock_acquire(struct zk_lock *lock, bool write);
-bool zk_lock_try(struct zk_lock *lock, bool write);
-void zk_lock_release(struct zk_lock *lock, bool write);
 int zk_lock_class(const char *name);
-void zk_note_acquire(int class_id, bool blocking);
-void zk_note_release(int class_id);
 const char *zk_lock_class_name(int class_id);
+void zk_check_order(int class_id, unsigned int held);
+void zk_lock_wait(struct zk_lock *lock, bool write);
+_Noreturn void zk_lock_unheld(int class_id);
+
+static inline void zk_note_held(int class_id)
+{
+	zk_held[zk_lane].count[class_id]++;
+	zk_held[zk_lane].mask |= 1U << class_id;
+	zk_locks_taken++;
+}
+
+/* A page lock may be given back by another lane than the one that took it. */
+static inline void zk_note_release(int class_id)
+{
+	struct zk_held *held = &zk_held[zk_lane];
+
+	if (likely(held->count[class_id]) && --held->count[class_id] == 0)
+		held->mask &= ~(1U << class_id);
+}
+
+static inline void zk_order(int class_id)
+{
+	unsigned int held = zk_held[zk_lane].mask & ~(1U << class_id);
+
+	if (unlikely(held & ~zk_known_before[class_id]))
+		zk_check_order(class_id, held);
+}
+
+static inline bool zk_lock_is_free(const struct zk_lock *lock, bool write)
+{
+	return write ? lock->count == 0 : lock->count >= 0;
+}
+
+static inline void zk_lock_acquire(struct zk_lock *lock, bool write)
+{
+	zk_point();
+	zk_check(lock, sizeof(*lock));
+	zk_order(lock->class_id);
+	if (unlikely(!zk_lock_is_free(lock, write)))
+		zk_lock_wait(lock, write);
+	lock->count = write ? -1 : lock->count + 1;
+	zk_note_held(lock->class_id);
+}
+
+static inline bool zk_lock_try(struct zk_lock *lock, bool write)
+{
+	zk_point();
+	zk_check(lock, sizeof(*lock));
+	if (!zk_lock_is_free(lock, write))
+		return false;
+	lock->count = write ? -1 : lock->count + 1;
+	zk_note_held(lock->class_id);
+	return true;
+}
+
+static inline void zk_lock_release(struct zk_lock *lock, bool write)
+{
+	zk_check(lock, sizeof(*lock));
+	if (unlikely(write ? lock->count != -1 : lock->count <= 0))
+		zk_lock_unheld(lock->class_id);
+	lock->count = write ? 0 : lock->count - 1;
+	zk_note_release(lock->class_id);
+	if (unlikely(zk_parallel))
+		zk_wake(lock);
+	zk_point();
+}
 
 #define ZK_LOCK_INIT(lock) ({ static int class_; ZK_AT(); zk_lock_init((struct zk_lock *)(lock), #lock, &class_); })
 #define spin_lock_init(lock) ZK_LOCK_INIT(lock)
@@ -94,17 +175,5 @@ typedef struct { long counter; } atomic_long_t;
 #define atomic_long_sub(value, a) ZK_ATOMIC(a, (void)(a_->counter -= (long)(value)))
 #define smp_mb() zk_point()
 #define smp_mb__after_atomic() zk_point()
-
-/* An address that lies in the slab heap must belong to a live object. */
-void zk_check_slow(const void *address, size_t length);
-extern char *zk_heap, *zk_heap_end;
-extern unsigned char *zk_heap_live; /* one byte for each 8 of the heap: 1 where a live object is */
-static inline void zk_check(const void *address, size_t length)
-{
-	unsigned long offset = (unsigned long)((const char *)address - zk_heap);
-
-	if (unlikely(offset >= (unsigned long)(zk_heap_end - zk_heap) || !zk_heap_live[offset >> 3]))
-		zk_check_slow(address, length);
-}
 
 #endif

@@ -44,15 +44,16 @@ CODES: Final[dict[int, type[ops.Operation]]] = {
 }
 """Code of a word -> operation. What is not here is a no-op on kernel targets."""
 
-_MAP_MODES: Final = {ops.MapMode.RO: 0, ops.MapMode.WO: 1 << 8, ops.MapMode.RW: 2 << 8}
-_MIGRATE_MODES: Final = {mode: number << 8 for number, mode in enumerate(ops.MigrateMode)}
+# By value: an Enum member's hash is a Python function.
+_MAP_MODES: Final = {mode.value: number << 8 for number, mode in enumerate(ops.MapMode)}
+_MIGRATE_MODES: Final = {mode.value: number << 8 for number, mode in enumerate(ops.MigrateMode)}
 _FAIL_OPERATIONS: Final = {
-    ops.FailOperation.MALLOC: 0,
-    ops.FailOperation.MIGRATE: 1 << 8,
-    ops.FailOperation.CREATE_POOL: 2 << 8,
+    ops.FailOperation.MALLOC.value: 0,
+    ops.FailOperation.MIGRATE.value: 1 << 8,
+    ops.FailOperation.CREATE_POOL.value: 2 << 8,
 }
 _FAIL_OTHER: Final = 3 << 8
-_FAIL_WHATS: Final = {what: number << 16 for number, what in enumerate(ops.FailWhat)}
+_FAIL_WHATS: Final = {what.value: number << 16 for number, what in enumerate(ops.FailWhat)}
 _HIGHEST: Final = 0xFFFFFFFF
 _KERNEL_GFP: Final = ops.Gfp.KERNEL
 
@@ -74,18 +75,18 @@ def _malloc(step: ops.Malloc) -> tuple[int, ...]:
 
 def _migrate(step: ops.Migrate) -> tuple[int, ...]:
     names = [page_word(name) for name in step.pages]
-    return (MIGRATE | _MIGRATE_MODES[step.mode] | len(names) << 32, *names)
+    return (MIGRATE | _MIGRATE_MODES[step.mode._value_] | len(names) << 32, *names)
 
 
 def _fail(step: ops.Fail) -> tuple[int, ...]:
-    operation = _FAIL_OPERATIONS.get(step.operation, _FAIL_OTHER)
-    return (FAIL | operation | _FAIL_WHATS[step.what] | step.ordinal << 32,)
+    operation = _FAIL_OPERATIONS.get(step.operation._value_, _FAIL_OTHER)
+    return (FAIL | operation | _FAIL_WHATS[step.what._value_] | step.ordinal << 32,)
 
 
 _LOWER: Final[dict[type, Callable[[Any], tuple[int, ...]]]] = {
     ops.Malloc: _malloc,
     ops.Free: lambda step: (FREE | step.slot << 32,),
-    ops.Map: lambda step: (MAP | _MAP_MODES[step.mode] | step.slot << 32,),
+    ops.Map: lambda step: (MAP | _MAP_MODES[step.mode._value_] | step.slot << 32,),
     ops.Unmap: lambda step: (UNMAP | step.slot << 32,),
     ops.Write: lambda step: (WRITE | step.pattern << 8 | step.slot << 32, step.offset << 32 | step.length),
     ops.Read: lambda step: (READ | step.slot << 32, step.offset << 32 | step.length),
@@ -105,6 +106,7 @@ _LOWER: Final[dict[type, Callable[[Any], tuple[int, ...]]]] = {
     ops.SpeculativePut: lambda step: (PUT | step.ref_slot << 32,),
 }
 _NOTHING: Final = (NONE,)
+_LOWER_ALL: Final = {kind: _LOWER.get(kind, lambda step: _NOTHING) for kind in ops.OPERATIONS}
 
 
 def is_lowered(kind: type) -> bool:
@@ -114,12 +116,11 @@ def is_lowered(kind: type) -> bool:
 
 def lower_steps(steps: Iterable[ops.Operation]) -> array[int]:
     """Return the words of some operations."""
-    words = array("Q")
-    extend, lower = words.extend, _LOWER
+    words: list[int] = []
+    extend, lower = words.extend, _LOWER_ALL
     for step in steps:
-        make = lower.get(type(step))
-        extend(make(step) if make is not None else _NOTHING)
-    return words
+        extend(lower[type(step)](step))
+    return array("Q", words)
 
 
 def lower_block(lanes: Iterable[Iterable[ops.Operation]]) -> array[int]:

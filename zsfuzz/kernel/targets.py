@@ -93,6 +93,8 @@ def design_of(features: Features) -> Design:
 
 def are_of_one_design(left: KernelTarget | PythonTarget, right: KernelTarget | PythonTarget) -> bool:
     """Return whether two sides agree in everything that can be observed."""
+    if left is right:
+        return True
     if isinstance(left, KernelTarget) and isinstance(right, KernelTarget) and left.compaction != right.compaction:
         return False
     return left.design == right.design

@@ -25,7 +25,7 @@ enum { Z_NORMAL, Z_MOVABLE };
 
 struct zk_state zk_state;
 static struct zk_state zk_saved_state;
-struct page *zk_memmap;
+struct page zk_memmap[ZK_MAX_PAGES];
 static struct page *zk_saved_memmap;
 char *zk_frames;
 unsigned long zk_pages_count;
@@ -89,19 +89,6 @@ static void del_from_free_list(unsigned long pfn)
 	page->page_type = ZK_NO_TYPE;
 }
 
-bool zk_page_is_free(unsigned long pfn)
-{
-	unsigned int order;
-
-	for (order = 0; order < ZK_MAX_ORDER; order++) {
-		struct page *first = zk_memmap + (pfn & ~((1UL << order) - 1));
-
-		if (first->page_type == ZK_BUDDY_TYPE && first->private >= order)
-			return true;
-	}
-	return false;
-}
-
 static void free_range(int zone)
 {
 	/* The largest aligned blocks; the lowest pfn comes out first, so it goes in last. */
@@ -131,8 +118,7 @@ void zk_memory_boot(unsigned long normal_pages, unsigned long movable_pages)
 	unsigned long pfn;
 	int zone, order, type;
 
-	if (!zk_memmap) {
-		zk_memmap = zk_map(ZK_MAX_PAGES * sizeof(struct page));
+	if (!zk_frames) {
 		zk_saved_memmap = zk_map(ZK_MAX_PAGES * sizeof(struct page));
 		zk_frames = zk_map(ZK_MAX_PAGES << PAGE_SHIFT);
 	}
@@ -333,8 +319,6 @@ static void free_unref_page(struct page *page)
 {
 	unsigned long pfn = page_number(page);
 
-	if (zk_page_is_free(pfn))
-		zk_report("memory", "double free page", "", "pfn %lu is free already", pfn);
 	if ((unsigned long)page->mapping & PAGE_MAPPING_FLAGS)
 		page->mapping = NULL;
 #if ZK_STICKY_PAGE_TYPE

@@ -17,7 +17,7 @@
 #include "zk/kernel.h"
 #include "zk/inside.h"
 
-#define HEAP_BYTES (64UL << 20)
+#define HEAP_BYTES ZK_HEAP_BYTES
 #define REDZONE_BYTES 16
 #define REDZONE_FILL 0xBB
 #define ALIVE 0x11A1
@@ -30,8 +30,8 @@ struct header {
 	const struct zk_site *site; /* where it was allocated, then where it was freed */
 };
 
-char *zk_heap, *zk_heap_end;
-unsigned char *zk_heap_live;
+char zk_heap[HEAP_BYTES] __attribute__((aligned(64)));
+unsigned char zk_heap_live[HEAP_BYTES / 8];
 static char *saved_heap;
 static unsigned char *saved_live;
 static long saved_bytes;
@@ -43,21 +43,16 @@ static struct header *header_of(const void *object)
 
 void zk_slab_boot(void)
 {
-	if (!zk_heap) {
+	if (!saved_heap) {
 		int protection = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
-		zk_heap = mmap(NULL, HEAP_BYTES, protection, flags, -1, 0);
-		zk_heap_live = mmap(NULL, HEAP_BYTES / 8, protection, flags, -1, 0);
 		saved_heap = mmap(NULL, 4UL << 20, protection, flags, -1, 0);
 		saved_live = mmap(NULL, (4UL << 20) / 8, protection, flags, -1, 0);
-		if (zk_heap == MAP_FAILED || zk_heap_live == MAP_FAILED || saved_heap == MAP_FAILED || saved_live == MAP_FAILED)
+		if (saved_heap == MAP_FAILED || saved_live == MAP_FAILED)
 			abort();
-		zk_heap_end = zk_heap + HEAP_BYTES;
-		zk_state.heap_top = zk_heap;
-	} else {
-		ZK_UNPOISON(zk_heap, HEAP_BYTES);
-		memset(zk_heap_live, 0, HEAP_BYTES / 8);
 	}
+	ZK_UNPOISON(zk_heap, HEAP_BYTES);
+	memset(zk_heap_live, 0, HEAP_BYTES / 8);
 	zk_state.heap_top = zk_heap + 64; /* address 0 of the heap stays unused */
 	zk_state.caches_count = 0;
 }
@@ -87,7 +82,7 @@ static char *carve(size_t bytes)
 {
 	char *at = zk_state.heap_top;
 
-	if (at + bytes + 64 > zk_heap_end)
+	if (at + bytes + 64 > zk_heap + HEAP_BYTES)
 		zk_report("bug", "heap exhausted", "", "the slab heap is full; give the program fewer slots");
 	zk_state.heap_top = at + bytes;
 	return at;

@@ -25,7 +25,6 @@ void __asan_unpoison_memory_region(const volatile void *at, size_t length);
 #define ZK_MAX_ORDER 6      /* the geometry of the Python machine */
 #define ZK_PAGEBLOCK_ORDER 4
 #define ZK_MIGRATE_TYPES 4
-#define ZK_MAX_PAGES (2UL << 16)
 #define ZK_MAX_FILES 8
 #define ZK_MAX_WORK 16
 #define ZK_MAX_SHRINKERS 8
@@ -76,7 +75,6 @@ void zk_slab_restore(void);
 void zk_slab_name_kind(const char *name, int *kind);
 long zk_slab_live(const char *prefix);
 long zk_slab_live_all(void);
-bool zk_page_is_free(unsigned long pfn);
 int zk_zone_of(unsigned long pfn);
 bool zk_fail_hits(long *countdown);
 void zk_percpu_boot(void);

@@ -24,13 +24,14 @@ struct lock_class_key { int unused; };
 
 /* An address that lies in the slab heap must belong to a live object. */
 void zk_check_slow(const void *address, size_t length);
-extern char *zk_heap, *zk_heap_end;
-extern unsigned char *zk_heap_live; /* one byte for each 8 of the heap: 1 where a live object is */
+#define ZK_HEAP_BYTES (32UL << 20)
+extern char zk_heap[ZK_HEAP_BYTES];
+extern unsigned char zk_heap_live[ZK_HEAP_BYTES / 8]; /* one byte for each 8 of the heap: 1 where a live object is */
 static inline void zk_check(const void *address, size_t length)
 {
 	unsigned long offset = (unsigned long)((const char *)address - zk_heap);
 
-	if (unlikely(offset >= (unsigned long)(zk_heap_end - zk_heap) || !zk_heap_live[offset >> 3]))
+	if (unlikely(offset >= ZK_HEAP_BYTES || !zk_heap_live[offset >> 3]))
 		zk_check_slow(address, length);
 }
 
@@ -108,9 +109,10 @@ static inline void zk_lock_release(struct zk_lock *lock, bool write)
 		zk_lock_unheld(lock->class_id);
 	lock->count = write ? 0 : lock->count - 1;
 	zk_note_release(lock->class_id);
-	if (unlikely(zk_parallel))
+	if (unlikely(zk_parallel)) {
 		zk_wake(lock);
-	zk_point();
+		zk_point();
+	}
 }
 
 #define ZK_LOCK_INIT(lock) ({ static int class_; ZK_AT(); zk_lock_init((struct zk_lock *)(lock), #lock, &class_); })

@@ -56,7 +56,8 @@ struct page {
 struct folio { struct page page; };
 struct zone { int number; };
 
-extern struct page *zk_memmap;
+#define ZK_MAX_PAGES (2UL << 16)
+extern struct page zk_memmap[ZK_MAX_PAGES];
 extern char *zk_frames;
 extern unsigned long zk_pages_count;
 

@@ -190,11 +190,13 @@ def _flags(made: Build) -> list[str]:
 
 
 def _coverage_flags(options: BuildOptions) -> list[str]:
-    return {"": [], "edges": ["-fsanitize-coverage=trace-pc"], "lines": ["--coverage"]}[options.coverage]
+    return {"": [], "edges": ["-fsanitize-coverage=trace-pc"], "lines": ["--coverage", "-O0"]}[options.coverage]
 
 
 def _link_flags(options: BuildOptions) -> list[str]:
-    return ["--coverage"] if options.coverage == "lines" else []
+    # The shim asks for gcov's dump weakly, and a weak wish alone takes nothing out of libgcov.a.
+    dump = ["-Wl,-u,__gcov_dump", "-Wl,-u,__gcov_reset"]
+    return ["--coverage", *dump] if options.coverage == "lines" else []
 
 
 def _write_stubs(stubs: Path, tree: Path, text: str, headers: dict[str, str]) -> None:
@@ -235,7 +237,7 @@ def _compile_error(output: str) -> str:
     name = symbol[1] if symbol else "a construct"
     return (
         f"{where}:{line}: {text}; the shim does not know {name}: add it to zsfuzz/kernel/shim/zk/ "
-        "(docs/kernel.md, a new construct)"
+        "(docs/kernel-targets.md, a new construct)"
     )
 
 

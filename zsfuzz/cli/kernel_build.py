@@ -32,12 +32,16 @@ def add(commands: options.Commands) -> None:
     parser = options.add_command(
         commands, "build", run_build, "compile a kernel's mm/zsmalloc.c, unmodified, into a target", EXAMPLES
     )
-    parser.add_argument("source", metavar="TREE|DEB|VERSION", help="a kernel tree, a linux-source .deb, or a fetched version")
+    parser.add_argument(
+        "source", metavar="TREE|DEB|VERSION", help="a kernel tree, a linux-source .deb, or a fetched version"
+    )
     parser.add_argument("-o", "--output", metavar="NAME", help="what the target is called: kernel:NAME")
     parser.add_argument("--cc", metavar="CC", default="gcc", help="the compiler, gcc or clang (default: gcc)")
     parser.add_argument("--sanitize", metavar="LIST", default="", help=f"with sanitizers: {','.join(SANITIZERS)}")
     parser.add_argument("--coverage", metavar="KIND", default="", help=f"with coverage: {' or '.join(COVERAGES)}")
-    parser.add_argument("--chain", metavar="N", type=options.count, help="pages of the longest zspage, where that is an option")
+    parser.add_argument(
+        "--chain", metavar="N", type=options.count, help="pages of the longest zspage, where that is an option"
+    )
     parser.add_argument("--no-compaction", action="store_true", help="without CONFIG_COMPACTION")
     options.add_cache_option(parser)
     options.add_json_option(parser)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -221,7 +222,8 @@ def _glue(made: Build, objects: Path) -> Path:
 
 
 def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "LC_ALL": "C"}  # messages in the one form that _compile_error() knows
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise UsageError(_compile_error(done.stderr))
 
@@ -233,7 +235,7 @@ def _compile_error(output: str) -> str:
         last = (output.strip().splitlines() or ["the compiler said nothing"])[-1]
         return f"the library cannot be linked: {last}"
     where, line, text = found.groups()
-    symbol = re.search(r"[‘'](?:struct |enum |union )?([^’']+)[’']", text)
+    symbol = re.search(r"'(?:struct |enum |union )?([^']+)'", text)
     name = symbol[1] if symbol else "a construct"
     return (
         f"{where}:{line}: {text}; the shim does not know {name}: add it to zsfuzz/kernel/shim/zk/ "

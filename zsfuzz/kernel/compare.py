@@ -8,7 +8,7 @@ Next:  what records hold: zsfuzz/kernel/records.py; signatures: zsfuzz/oracle/si
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -34,10 +34,15 @@ class Difference:
 
 def first_difference(left: Sequence[int], right: Sequence[int]) -> Difference | None:
     """Return the first difference of two streams, None for equal ones."""
-    for one, other in zip_longest(records_of(left), records_of(right)):
+    for one, other in zip_longest(_comparable(left), _comparable(right)):
         if one != other:
             return _difference(one, other)
     return None
+
+
+def _comparable(stream: Sequence[int]) -> Iterator[Record]:
+    """Take a stream apart, without what lanes did: their order is each kernel's own."""
+    return (record for record in records_of(stream) if record.kind != records.LANE_STEP)
 
 
 def _difference(one: Record | None, other: Record | None) -> Difference:

@@ -32,7 +32,10 @@ _PATTERNS: Final[dict[str, tuple[str, str]]] = {
     "LEAST_WASTE": (r"\bmin_waste\b", "least-waste"),
     "ERROR_POINTER": (r"return \(unsigned long\)ERR_PTR\(", "error-pointer"),
     "LARGE_IS_ENOSPC": (r"ERR_PTR\(-ENOSPC\)", "too-large-is-enospc"),
-    "EMPTY_COUNTED": (r"class_stat_(?:sub|dec)\(class, (?:ZS_INUSE_RATIO_0|CLASS_EMPTY|ZS_EMPTY), 1\)", "empty-counted"),
+    "EMPTY_COUNTED": (
+        r"class_stat_(?:sub|dec)\(class, (?:ZS_INUSE_RATIO_0|CLASS_EMPTY|ZS_EMPTY), 1\)",
+        "empty-counted",
+    ),
     "POOL_LOCK": (r"^struct zs_pool \{[^}]*?\b(?:spinlock_t|rwlock_t) lock;", "pool-lock"),
     "POOL_MIGRATE_LOCK": (r"^struct zs_pool \{[^}]*?\brwlock_t migrate_lock;", "migrate-lock"),
     "CLASS_LOCK": (r"^struct size_class \{[^}]*?\bspinlock_t lock;", "class-lock"),
@@ -72,7 +75,9 @@ class Features:
 
     def macros(self) -> dict[str, str]:
         """Return what the shim is compiled with."""
-        gone = () if self.compaction else ("POOL_ISOLATED", *(("ZSPAGE_LOCK",) if self.has("LOCK_IF_COMPACTION") else ()))
+        gone = (
+            () if self.compaction else ("POOL_ISOLATED", *(("ZSPAGE_LOCK",) if self.has("LOCK_IF_COMPACTION") else ()))
+        )
         macros = {f"ZK_{name}": str(int(name in self.names and name not in gone)) for name in _PATTERNS}
         macros["ZK_GROUPS"] = str(self.groups)
         macros["ZK_STICKY_PAGE_TYPE"] = str(int("ZPDESC" in self.names))
@@ -98,7 +103,7 @@ def detect(source: str, where: str, *, chain: int | None = None, compaction: boo
     if not groups:
         known = " or ".join(_GROUPS)
         raise UsageError(
-            f"{where}: no fullness groups of a known form (looked for {known}); teach zsfuzz/kernel/features.py the new one"
+            f"{where}: no fullness groups of a known form ({known}); teach zsfuzz/kernel/features.py the new one"
         )
     if "CHAIN_OPTION" in names:
         longest = 8 if chain is None else chain
@@ -106,13 +111,23 @@ def detect(source: str, where: str, *, chain: int | None = None, compaction: boo
         found = re.search(r"#define ZS_MAX_ZSPAGE_ORDER (\d+)", text)
         longest = 1 << int(found[1]) if found else 4
         if chain is not None and chain != longest:
-            raise UsageError(f"{where}: its zspages have at most {longest} pages, no option changes that; leave --chain out")
+            raise UsageError(
+                f"{where}: its zspages have at most {longest} pages, no option changes that; leave --chain out"
+            )
     return Features(names, groups, longest, compaction)
 
 
 def included_headers(source: str) -> tuple[str, ...]:
     """Return the linux/ and asm/ headers that a source includes, for stubs, in the order of their names."""
-    return tuple(sorted(set(re.findall(r'^\s*#\s*include\s*[<"]((?:linux|asm|asm-generic|uapi|trace)/[\w./-]+)[>"]', source, re.MULTILINE))))
+    return tuple(
+        sorted(
+            set(
+                re.findall(
+                    r'^\s*#\s*include\s*[<"]((?:linux|asm|asm-generic|uapi|trace)/[\w./-]+)[>"]', source, re.MULTILINE
+                )
+            )
+        )
+    )
 
 
 def _without_comments(source: str) -> str:

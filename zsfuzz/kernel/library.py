@@ -13,15 +13,18 @@ import importlib.util
 import sys
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Final, Protocol
 
 from zsfuzz.errors import UsageError
 from zsfuzz.kernel.build import Build
+from zsfuzz.program.limits import MAX_SWITCHES
 
-CONTRACT, STATE, BYTES = range(3)
-"""Levels of what is put out: API outcomes; placements, counters and lists, hashed; the same in full, with bytes."""
+CONTRACT, STATE, FULL, BYTES = range(4)
+"""Levels of what is put out: outcomes at the interface; placements, counters and lists, hashed; the same in full; with
+the bytes of objects too, those that nobody wrote among them.
+"""
 
 NO_POLICY, RANDOM, PRIORITY, ROUND_ROBIN = range(4)
 
@@ -45,7 +48,7 @@ class Request:
     pages: bool = False
     policy: int = NO_POLICY
     seed: int = 0
-    chance: int = 32
+    chance: int = 4096
     switches: tuple[Switch, ...] = ()
     text: bool = False
 
@@ -80,6 +83,7 @@ class Ran:
     report: Report | None
     features: tuple[int, ...]
     recorded: tuple[Switch, ...]
+    lengths: tuple[int, ...] = ()
 
 
 class Executor(Protocol):
@@ -100,7 +104,7 @@ class Library:
         self._options = self._ffi.new("struct zk_options *")
         self._result = self._ffi.new("struct zk_result *")
         self._room = 0
-        self._record_room = 4096
+        self._record_room = MAX_SWITCHES
         self._record = self._ffi.new("int[]", 4 * self._record_room)
         self._grow(_FIRST_ROOM)
         self._request: Request | None = None
@@ -143,10 +147,11 @@ class Library:
             self._report(result) if result.reported else None,
             tuple(self._ffi.unpack(self._lib.zk_features(), count)) if count else (),
             recorded,
+            tuple(result.lane_points) if result.points else (),
         )
 
     def _recorded(self) -> tuple[Switch, ...]:
-        count = min(self._options.record_count, self._record_room)
+        count = self._options.record_count
         numbers = self._ffi.unpack(self._record, 4 * count)
         switches = [(numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]) for at in range(0, 4 * count, 4)]
         return tuple(sorted(switches))
@@ -165,14 +170,18 @@ class Library:
         options.record, options.record_room, options.record_count = self._record, self._record_room, 0
 
     def _report(self, result: Any) -> Report:
-        text = self._ffi.string
+        def text(field: Any) -> str:
+            return str(self._ffi.string(field).decode(errors="replace"))
+
         self.crashed = self.crashed or bool(result.crashed)
-        decoded = [text(getattr(result, name)).decode(errors="replace") for name in ("kind", "rule", "field", "message")]
         return Report(
-            *decoded,
-            text(result.file).decode(errors="replace"),
+            text(result.kind),
+            text(result.rule),
+            text(result.field),
+            text(result.message),
+            text(result.file),
             result.line,
-            text(result.function).decode(errors="replace"),
+            text(result.function),
             result.lane,
             bool(result.crashed),
         )
@@ -208,11 +217,6 @@ def _load(build: Build) -> ModuleType:
         raise UsageError(f"{build.library}: cannot be loaded ({error}); build {build.name} again") from error
     sys.modules[build.module] = module
     return module
-
-
-def in_full(request: Request) -> Request:
-    """Return the request with nothing hashed, for an explanation."""
-    return replace(request, level=BYTES if request.level else CONTRACT)
 
 
 def words_of(records: bytes) -> Sequence[int]:

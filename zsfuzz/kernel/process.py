@@ -121,15 +121,29 @@ def sanitizer_report(text: str, status: int) -> Report | None:
     if undefined:
         path, line, message = undefined.groups()
         file = Path(path).name
-        return Report("memory", "UndefinedBehaviorSanitizer", "", message, file, int(line), _function(text, file), 0, True)
+        return Report(
+            "memory", "UndefinedBehaviorSanitizer", "", message, file, int(line), _function(text, file), 0, True
+        )
     if not found:
-        return Report("memory", f"killed by signal {-status}", "", text.strip()[-200:], "", 0, "", 0, True) if status < 0 else None
+        return (
+            Report("memory", f"killed by signal {-status}", "", text.strip()[-200:], "", 0, "", 0, True)
+            if status < 0
+            else None
+        )
     frames = re.findall(r"#\d+ 0x[0-9a-f]+ in (\S+) (\S+?):(\d+)", text)
     kernel = [frame for frame in frames if frame[1].endswith("zsmalloc.c")] or frames or [("", "", "0")]
     function, path, line = kernel[0]
     lines = [line.strip() for line in text.splitlines() if line.strip()][:_SHOWN_LINES]
     return Report(
-        "memory", f"AddressSanitizer {found[1]}", "", " | ".join(lines)[:300], Path(path).name, int(line), function, 0, True
+        "memory",
+        f"AddressSanitizer {found[1]}",
+        "",
+        " | ".join(lines)[:300],
+        Path(path).name,
+        int(line),
+        function,
+        0,
+        True,
     )
 
 

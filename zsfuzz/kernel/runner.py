@@ -5,8 +5,8 @@ Out:   RunResult, as zsfuzz/execute/runner.py gives it.
 Never: steps one by one: a program crosses into C as one batch, and what comes back is judged.
 Next:  streams of one design in zsfuzz/kernel/compare.py, of two in zsfuzz/kernel/contract.py.
 
-Two sides of one design (the reference and 5.10; 6.12 and 7.2) are compared in everything that can be observed, others at
-zsmalloc's interface. The core that a kernel runs on is 5.10's, with pages of 4096 bytes; whether compaction is
+Two sides of one design (the reference and 5.10; 6.12 and 7.2) are compared in everything that can be observed, others
+at zsmalloc's interface. The core that a kernel runs on is 5.10's, with pages of 4096 bytes; whether compaction is
 compiled in is the build's business. So a header's geometry gives the memory only, and of its switches only those of
 the simulated heap reach a Python side.
 """
@@ -18,13 +18,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from zsfuzz.execute.blame import finding_of_exception
+from zsfuzz.execute.block_judge import IN_LANES
 from zsfuzz.execute.names import snake
 from zsfuzz.execute.result import Observer, RunResult
 from zsfuzz.execute.runner import machine_config
 from zsfuzz.execute.side import Side
 from zsfuzz.kernel.compare import Difference, first_difference
 from zsfuzz.kernel.contract import first_breach
-from zsfuzz.kernel.library import BYTES, CONTRACT, RANDOM, STATE, Executor, Ran, Report, Request, words_of
+from zsfuzz.kernel.library import (
+    BYTES,
+    CONTRACT,
+    FULL,
+    PRIORITY,
+    RANDOM,
+    ROUND_ROBIN,
+    STATE,
+    Executor,
+    Ran,
+    Report,
+    Request,
+    words_of,
+)
 from zsfuzz.kernel.lower import lower_block, lower_steps
 from zsfuzz.kernel.model import Model
 from zsfuzz.kernel.targets import KernelTarget, PythonTarget, are_of_one_design, resolve_side, with_faults_of
@@ -34,12 +48,18 @@ from zsfuzz.machine.report import Report as ModelReport
 from zsfuzz.oracle.eras import RULES, EraDifferences
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.oracle.judge import Violation
+from zsfuzz.program.block import Chance, Switch
 from zsfuzz.program.program import Header, Program
 
 _HEAP_SWITCHES = ("heap_above_memmap", "no_quarantine")
 _KEPT_SIDES = 4
 _ROLES = ("reference", "candidate")
+_FULL_CHANCE = 1 << 16
+_EXPECTED_POINTS = 2000
 _NO_RULES = dict.fromkeys(RULES, 0)
+
+
+Sides = tuple[KernelTarget | PythonTarget, KernelTarget | PythonTarget]
 
 
 @dataclass(slots=True)
@@ -54,6 +74,8 @@ class SideRun:
     locks: int = 0
     features: tuple[int, ...] = ()
     records: bytes = b""
+    schedule: tuple[Switch, ...] | None = None
+    lengths: tuple[int, ...] = ()
 
 
 class KernelRunner:
@@ -67,12 +89,12 @@ class KernelRunner:
         self._requests: dict[tuple[int, int, int], Request] = {}
         self._machines: dict[tuple[str, tuple[str, ...], MachineConfig], Side] = {}
 
-    def _resolve(self, faults: tuple[str, ...]) -> tuple[KernelTarget | PythonTarget, KernelTarget | PythonTarget]:
+    def _resolve(self, faults: tuple[str, ...]) -> Sides:
         left, right = self.targets
         sides = resolve_side(left, faults, right), resolve_side(right, faults, left)
         return with_faults_of(sides[0], sides[1]), with_faults_of(sides[1], sides[0])
 
-    def sides(self, program: Program) -> tuple[KernelTarget | PythonTarget, KernelTarget | PythonTarget]:
+    def sides(self, program: Program) -> Sides:
         """Return the two targets with the faults that a program's header asks for."""
         faults = tuple(dict.fromkeys((*self._faults, *program.header.faults)))
         if faults not in self._resolved:
@@ -96,10 +118,12 @@ class KernelRunner:
             if agreed is not None:
                 return agreed
         both_kernels = isinstance(left, KernelTarget) and isinstance(right, KernelTarget)
-        level = CONTRACT if not one_design else STATE if both_kernels else BYTES
+        level = CONTRACT if not one_design else BYTES if not both_kernels else STATE if program.block is None else FULL
         config = machine_config(Program(_header_for(program.header, left, right), program.steps))
-        request = self._request(program, config, level, steps_between, words)
-        runs = [self._run_side(side, role, program, words, request, config) for side, role in self._named(left, right)]
+        # Two kernels of one design may still use other words of struct page.
+        pages = level == BYTES and not both_kernels
+        request = Request(config.normal_pages, config.movable_pages, level=level, cadence=steps_between, pages=pages)
+        runs = self._run_sides((left, right), program, words, request, config)
         rules = EraDifferences(left.era, right.era)
         difference = self._difference(program, words, request, runs, (left, right), rules)
         finding = _verdict(program, runs, difference)
@@ -136,22 +160,15 @@ class KernelRunner:
             },
         )
 
-    def _named(
-        self, left: KernelTarget | PythonTarget, right: KernelTarget | PythonTarget
-    ) -> list[tuple[KernelTarget | PythonTarget, str]]:
-        return [(left, _ROLES[0]), (right, _ROLES[1])]
-
-    @staticmethod
-    def _request(program: Program, config: MachineConfig, level: int, cadence: int, words: array[int]) -> Request:
-        request = Request(config.normal_pages, config.movable_pages, level=level, cadence=cadence, pages=level == BYTES)
-        block = program.block
-        if block is None:
-            return request
-        switches = tuple((each.lane, each.operation, each.point, each.to) for each in block.schedule)
-        if switches:
-            return replace(request, switches=switches)
-        seed = sum(words) & 0x7FFFFFFF  # a schedule of its own for each program that names none
-        return replace(request, policy=RANDOM, seed=seed)
+    def _run_sides(
+        self, sides: Sides, program: Program, words: array[int], request: Request, config: MachineConfig
+    ) -> list[SideRun]:
+        """Run both sides. Of a block the leading one makes the schedule, if that is still to be made."""
+        runs: dict[int, SideRun] = {}
+        for number in _order_of(sides, program):
+            asked = _in_block(program, request, next(iter(runs.values()), None))
+            runs[number] = self._run_side(sides[number], _ROLES[number], program, words, asked, config)
+        return [runs[0], runs[1]]
 
     # -- one side
 
@@ -179,7 +196,7 @@ class KernelRunner:
         )
         finding: Finding | None = None
         try:
-            model.run(program.steps)
+            model.run(program.steps, before_block=program.block is not None)
         except Violation as violation:
             finding = violation.finding_at(model.step)
         except ModelReport as report:
@@ -209,7 +226,7 @@ class KernelRunner:
         words: array[int],
         request: Request,
         runs: list[SideRun],
-        sides: tuple[KernelTarget | PythonTarget, KernelTarget | PythonTarget],
+        sides: Sides,
         rules: EraDifferences,
     ) -> Difference | None:
         if request.level == CONTRACT:
@@ -217,14 +234,53 @@ class KernelRunner:
         if request.level == STATE and not runs[0].finding and not runs[1].finding:
             if runs[0].records == runs[1].records:
                 return None
-        elif request.level == BYTES and runs[0].stream == runs[1].stream:
+        elif runs[0].stream == runs[1].stream:
             return None
         if request.level == STATE:
-            in_full = replace(request, level=BYTES)
+            in_full = replace(request, level=FULL)
             for number, side in enumerate(sides):
                 assert isinstance(side, KernelTarget)
                 runs[number].stream = words_of(side.executor.run(words, in_full).records)
         return first_difference(runs[0].stream, runs[1].stream)
+
+
+def _order_of(sides: Sides, program: Program) -> tuple[int, int]:
+    """Return which side runs first: the leader of a block whose schedule is still to be made, when it is a kernel."""
+    chance = program.block.chance if program.block is not None else None
+    if chance is None:
+        return (0, 1)
+    leader = chance.leader if isinstance(sides[chance.leader], KernelTarget) else 1 - chance.leader
+    return (leader, 1 - leader)
+
+
+def _in_block(program: Program, request: Request, led: SideRun | None) -> Request:
+    """Return the request with the schedule of the block, or the policy that makes it. led: the side before."""
+    block = program.block
+    if block is None:
+        return request
+    schedule = block.schedule
+    if block.chance is not None:
+        if led is None or led.schedule is None:
+            policy, chance = _policy_of(block.chance)
+            return replace(request, policy=policy, chance=chance, seed=block.chance.seed)
+        schedule = led.schedule
+    return replace(request, switches=tuple((each.lane, each.operation, each.point, each.to) for each in schedule))
+
+
+def _policy_of(chance: Chance) -> tuple[int, int]:
+    """Return what comes nearest to a policy of zsfuzz/machine/policies.py: (number, chance of 65536)."""
+    expected = sum(chance.lengths) or _EXPECTED_POINTS
+    match chance.policy:
+        case "pct2" | "pct3":
+            return PRIORITY, max(1, int(chance.policy[-1]) * _FULL_CHANCE // expected)
+        case "pos":
+            return PRIORITY, _FULL_CHANCE // 4
+        case "round-robin":
+            return ROUND_ROBIN, 0
+        case "uniform":
+            return RANDOM, _FULL_CHANCE - 1
+        case _:
+            return RANDOM, _FULL_CHANCE // (4 << chance.seed % 6)
 
 
 def _header_for(header: Header, left: KernelTarget | PythonTarget, right: KernelTarget | PythonTarget) -> Header:
@@ -251,8 +307,22 @@ def _side_run(ran: Ran, role: str, program: Program) -> SideRun:
             (("file", report.file), ("line", str(report.line)), ("lane", str(report.lane))),
             _request_at(program, step),
         )
+    schedule = None
+    if program.block is not None and ran.lengths:
+        schedule = program.block.schedule
+        if program.block.chance is not None:
+            schedule = tuple(Switch(lane, operation, point, to) for lane, operation, point, to in ran.recorded)
     return SideRun(
-        words_of(ran.records), finding, ran.effective, ran.no_ops, ran.checks, ran.locks, ran.features, ran.records
+        words_of(ran.records),
+        finding,
+        ran.effective,
+        ran.no_ops,
+        ran.checks,
+        ran.locks,
+        ran.features,
+        ran.records,
+        schedule,
+        ran.lengths,
     )
 
 
@@ -263,7 +333,9 @@ def _functions(report: Report) -> tuple[str, ...]:
 
 
 def _request_at(program: Program, step: int) -> str:
-    return snake(type(program.steps[step]).__name__) if step < len(program.steps) else ""
+    if step < len(program.steps):
+        return snake(type(program.steps[step]).__name__)
+    return IN_LANES if program.block is not None else ""
 
 
 def _verdict(program: Program, runs: list[SideRun], difference: Difference | None) -> Finding | None:
@@ -296,6 +368,7 @@ def _result(runs: list[SideRun], finding: Finding | None, rules: EraDifferences)
     }
     uses = rules.uses()
     parted = rules.parted
+    led = next((run for run in (right, left) if run.schedule is not None), None)
     return RunResult(
         findings=() if finding is None else (finding,),
         operations=max(left.effective, right.effective),
@@ -304,4 +377,6 @@ def _result(runs: list[SideRun], finding: Finding | None, rules: EraDifferences)
         expected=uses,
         checks=checks,
         parted=parted,
+        schedule=led.schedule if led is not None else None,
+        lengths=led.lengths if led is not None else (),
     )

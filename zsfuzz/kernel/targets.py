@@ -119,7 +119,9 @@ def resolve_side(name: str, faults: tuple[str, ...], other: str) -> KernelTarget
     return PythonTarget(name, target, faults)
 
 
-def with_faults_of(side: KernelTarget | PythonTarget, other: KernelTarget | PythonTarget) -> KernelTarget | PythonTarget:
+def with_faults_of(
+    side: KernelTarget | PythonTarget, other: KernelTarget | PythonTarget
+) -> KernelTarget | PythonTarget:
     """Return a side that has what the kernel beside it really has.
 
     The reference keeps one later fix (A16: without compaction its pages are not asked for as movable). Beside a kernel
@@ -164,4 +166,3 @@ def find_build(name: str, root: Path | None = None) -> Build:
 def _builds(root: Path | None) -> list[Path]:
     folder = builds_folder(root)
     return [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
-

@@ -10,8 +10,8 @@ K1 errors: a malloc that fails on both sides says why in its era's words: 0 (5.1
 K2 chain rule: a zspage of one era has more pages than the other's (at most 4 by per cent used, or 8 by least waste), so
    a malloc finds too little memory on one side only: the free pages there are fewer than one zspage of its class needs.
 K3 injected failure: the allocation that was made to fail belongs to a zspage that only one side had to make.
-K4 isolated pages: whether a page can be isolated, and so whether a pool may be destroyed, is the era's business (5.10
-   refuses pages of empty zspages and takes isolated zspages off their lists; 6.1 and later isolate whatever is movable).
+K4 isolated pages: whether a page can be isolated, and so whether a pool may be destroyed, is the era's business: 5.10
+   refuses pages of empty zspages and takes isolated zspages off their lists, later ones isolate whatever is movable.
 
 After K2, K3 and K4 different objects are alive, so the rest of the program is not compared; each side is still held
 against its own contract and its invariants, and drained.

@@ -63,7 +63,7 @@ def resolve(name: str) -> type[Target]:
     if name in built_in:
         return built_in[name]
     if name.startswith(_KERNEL):
-        raise UsageError(f"target {name!r}: a kernel is no class of the target protocol; use {', '.join(built_in)} here")
+        raise UsageError(f"target {name!r}: a kernel does not speak the target protocol; use {', '.join(built_in)}")
     if ":" in name:
         return _imported(name)
     raise UsageError(

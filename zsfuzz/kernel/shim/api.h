@@ -2,7 +2,7 @@
 
 struct zk_options {
 	unsigned int normal_pages, movable_pages;
-	unsigned int level;      /* 0 contract, 1 state, 2 state with bytes */
+	unsigned int level;      /* 0 contract, 1 state, hashed, 2 state, 3 state and bytes */
 	unsigned int cadence;    /* steps between full observations, 0: only at the end */
 	unsigned int pages;      /* observe the words of struct page too */
 	unsigned int audit;      /* check the invariants at the cadence too */
@@ -25,6 +25,7 @@ struct zk_result {
 	int line, lane;
 	unsigned long crash_offset;
 	long features_count;
+	long lane_points[4];
 };
 
 int zk_run(const unsigned long long *batch, long batch_words, unsigned long long *output, long output_room,

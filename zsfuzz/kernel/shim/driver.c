@@ -21,7 +21,7 @@ enum code { /* zsfuzz/kernel/lower.py has the same numbers */
 enum record { REC_STEP = 1, REC_COUNTERS, REC_PLACES, REC_POOL, REC_CLASS, REC_ZSPAGE, REC_OBJECT, REC_FREE_LISTS, REC_PAGES,
 	      REC_TEXT, REC_DRAINED,
 	      REC_LANE_STEP };
-enum { LEVEL_CONTRACT, LEVEL_STATE, LEVEL_BYTES };
+enum { LEVEL_CONTRACT, LEVEL_STATE, LEVEL_FULL, LEVEL_BYTES };
 enum { MODE_RO, MODE_WO, MODE_RW };
 enum { FAIL_MALLOC, FAIL_MIGRATE, FAIL_CREATE_POOL, FAIL_OTHER, FAIL_OPERATIONS };
 
@@ -1044,11 +1044,12 @@ static void run_program(void *argument)
 
 			for (lane = 0; lane < lanes; lane++)
 				next += at[1 + lane];
-			run_parallel(at);
 			ran_parallel = true;
+			run_parallel(at);
 			at = next;
 			if (options->audit)
 				audit();
+			step--; /* a block is no step */
 			continue;
 		}
 		run_step(at, step);
@@ -1068,6 +1069,7 @@ int zk_run(const unsigned long long *batch, long batch_words, unsigned long long
 	   struct zk_options *wanted, struct zk_result *given)
 {
 	struct run run = { batch, batch + batch_words };
+	int number;
 
 	options = wanted;
 	result = given;
@@ -1097,6 +1099,8 @@ int zk_run(const unsigned long long *batch, long batch_words, unsigned long long
 	wanted->record_count = schedule.record_count;
 	result->points = zk_points;
 	result->switches = zk_switches;
+	for (number = 0; ran_parallel && number < ZK_MAX_LANES; number++)
+		result->lane_points[number] = zk_lane_points(number);
 	result->checks = facts;
 	result->words = output_at - output;
 	result->ticks = zk_ticks;

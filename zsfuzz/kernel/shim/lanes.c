@@ -38,6 +38,7 @@ static struct lane {
 	int next_switch; /* where in its own sorted part of the schedule the lane has come to */
 	long priority;
 	unsigned long alone; /* points since the last switch */
+	long passed;         /* points in all */
 } lanes[ZK_MAX_LANES];
 static int lanes_count;
 static void *main_stack_pointer;
@@ -157,7 +158,7 @@ static int chosen_by_policy(struct lane *lane, bool must)
 
 	switch (schedule->policy) {
 	case ZK_POLICY_RANDOM:
-		if (!must && (int)(next_random() >> 20 & 255) >= schedule->chance)
+		if (!must && (int)(next_random() >> 20 & 0xffff) >= schedule->chance)
 			return -1;
 		for (to = 0; to < lanes_count; to++)
 			count += to != zk_lane && lanes[to].state == LANE_READY;
@@ -169,7 +170,7 @@ static int chosen_by_policy(struct lane *lane, bool must)
 				return to;
 		return -1;
 	case ZK_POLICY_PRIORITY: /* the highest priority runs; now and then the running lane falls to the bottom */
-		if (!must && (int)(next_random() >> 20 & 255) < schedule->chance)
+		if (!must && (int)(next_random() >> 20 & 0xffff) < schedule->chance)
 			lane->priority = --lowest_priority;
 		for (to = 0; to < lanes_count; to++)
 			if (lanes[to].state == LANE_READY && (best < 0 || lanes[to].priority > lanes[best].priority))
@@ -183,16 +184,14 @@ static int chosen_by_policy(struct lane *lane, bool must)
 
 static void record(struct lane *lane, int to)
 {
-	if (schedule->record_count < schedule->record_room)
-		schedule->record[schedule->record_count] = (struct zk_switch){ zk_lane, lane->op, lane->point, to };
-	schedule->record_count++;
+	schedule->record[schedule->record_count++] = (struct zk_switch){ zk_lane, lane->op, lane->point, to };
 }
 
 static int decide(struct lane *lane, bool must)
 {
 	int to = scheduled(lane), fallback = must ? next_ready(zk_lane) : -1;
 
-	if (to < 0 && schedule->policy) {
+	if (to < 0 && schedule->policy && schedule->record_count < schedule->record_room) {
 		to = chosen_by_policy(lane, must);
 		if (to >= 0 && to != zk_lane && to != fallback)
 			record(lane, to);
@@ -210,6 +209,7 @@ void zk_switch_point(void)
 	if (zk_looking)
 		return;
 	zk_points++;
+	lane->passed++;
 	to = decide(lane, false);
 	lane->point++;
 	if (unlikely(++lane->alone > UNFAIR_POINTS)) {
@@ -330,6 +330,11 @@ void zk_run_lanes(int count, void (*body)(int lane), struct zk_schedule *wanted)
 #endif
 	zk_parallel = 0;
 	zk_lane = 0;
+}
+
+long zk_lane_points(int lane)
+{
+	return lanes[lane].passed;
 }
 
 /* -- lock classes and their order */

@@ -106,13 +106,14 @@ struct zk_schedule {
 	int switches_count;
 	int policy; /* ZK_POLICY_* */
 	unsigned long seed;
-	int chance; /* of 256, for ZK_POLICY_RANDOM */
+	int chance; /* of 65536: that a random policy switches, that the lane with the highest priority falls */
 	struct zk_switch *record;
 	int record_room, record_count;
 };
 enum { ZK_POLICY_NONE, ZK_POLICY_RANDOM, ZK_POLICY_PRIORITY, ZK_POLICY_ROUND_ROBIN };
 void zk_run_lanes(int count, void (*body)(int lane), struct zk_schedule *schedule);
 void zk_lane_starts_op(int op);
+long zk_lane_points(int lane);
 extern unsigned long zk_points, zk_switches;
 extern bool zk_looking; /* an oracle looks inside: no switches */
 

@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sysconfig
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,7 +36,7 @@ _COMMON: Final = (
     "-fvisibility=hidden",
 )  # fmt: skip
 _KERNEL_FILE: Final = (
-    "-ffreestanding", "-w", "-Werror=implicit-function-declaration", "-Werror=implicit-int",
+    "-ffreestanding", "-Werror=implicit-function-declaration", "-Werror=implicit-int",
     "-Werror=incompatible-pointer-types", "-Werror=int-conversion",
 )  # fmt: skip
 SANITIZERS: Final = ("address", "undefined")
@@ -256,8 +256,3 @@ def _write_note(made: Build, text: str, version: str) -> None:
         "digest": made.digest,
     }
     (made.folder / BUILD_NOTE).write_text(json.dumps(note, indent=2) + "\n", encoding="utf-8")
-
-
-def with_chain(options: BuildOptions, chain: int | None) -> BuildOptions:
-    """Return the options with another longest zspage."""
-    return replace(options, chain=chain)

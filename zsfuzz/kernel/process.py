@@ -18,7 +18,6 @@ import re
 import subprocess
 import sys
 from array import array
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,11 +29,14 @@ _RUNTIMES = {"address": "libasan.so", "undefined": "libubsan.so"}
 _SHOWN_LINES = 12
 
 
+_open: dict[str, Executor] = {}
+
+
 def open_executor(build: Build) -> Executor:
-    """Return what runs a build."""
-    if build.options.sanitize:
-        return Worker(build)
-    return InProcess(build)
+    """Return what runs a build: one for all who ask, as one library has one world."""
+    if build.module not in _open:
+        _open[build.module] = Worker(build) if build.options.sanitize else InProcess(build)
+    return _open[build.module]
 
 
 class InProcess:
@@ -191,8 +193,3 @@ def _receive(pipe: IO[bytes] | None) -> Any:
     if len(data) < length:
         raise EOFError
     return pickle.loads(data)
-
-
-def with_report(ran: Ran, report: Report) -> Ran:
-    """Return a run that ended in a report."""
-    return replace(ran, report=report)

@@ -82,10 +82,23 @@ class KernelRunner:
     """Runs programs on two targets of which at least one is a kernel."""
 
     def __init__(self, reference: str, candidate: str, faults: tuple[str, ...] = (), cadence: int = 64) -> None:
-        self.targets = (reference, candidate)
-        self.cadence = cadence
+        self._start((reference, candidate), faults, cadence)
+        self._resolved[faults] = self._resolve(faults)
+
+    @classmethod
+    def of(
+        cls, left: KernelTarget | PythonTarget, right: KernelTarget | PythonTarget, cadence: int = 64
+    ) -> KernelRunner:
+        """Return a runner of two sides that are there already."""
+        runner = cls.__new__(cls)
+        runner._start((left.name, right.name), (), cadence)
+        runner._resolved[()] = with_faults_of(left, right), with_faults_of(right, left)
+        return runner
+
+    def _start(self, targets: tuple[str, str], faults: tuple[str, ...], cadence: int) -> None:
+        self.targets, self.cadence = targets, cadence
         self._faults = faults
-        self._resolved = {faults: self._resolve(faults)}
+        self._resolved: dict[tuple[str, ...], Sides] = {}
         self._requests: dict[tuple[int, int, int], Request] = {}
         self._machines: dict[tuple[str, tuple[str, ...], MachineConfig], Side] = {}
 
@@ -166,8 +179,11 @@ class KernelRunner:
         """Run both sides. Of a block the leading one makes the schedule, if that is still to be made."""
         runs: dict[int, SideRun] = {}
         for number in _order_of(sides, program):
-            asked = _in_block(program, request, next(iter(runs.values()), None))
+            led = next(iter(runs.values()), None)
+            asked = _in_block(program, request, led)
             runs[number] = self._run_side(sides[number], _ROLES[number], program, words, asked, config)
+            if led is not None and led.schedule is not None:
+                runs[number].schedule, runs[number].lengths = led.schedule, led.lengths
         return [runs[0], runs[1]]
 
     # -- one side

@@ -900,11 +900,12 @@ static void lane_body(int number)
 
 	for (; at < end; at += op_length(at), op++) {
 		zk_lane_starts_op(op);
+		zk_point(); /* between two operations another lane may run, whatever they are */
 		run_step(at, (long)number << 20 | op);
 	}
-	zk_lane_starts_op(op);
-	if (lane->mapped)
+	if (lane->mapped) /* still part of the last operation */
 		do_unmap(lane->mapped - 1);
+	zk_lane_starts_op(op);
 }
 
 static struct zk_schedule schedule;
@@ -981,6 +982,7 @@ static void reset(void)
 	} else {
 		zk_slab_restore();
 		zk_memory_restore();
+		zk_slab_poison_again();
 	}
 	content_top = content_base;
 	slots_used = live_objects = placed_at = 0;

@@ -274,9 +274,7 @@ static void lane_main(void)
 #endif
 	lane_body(zk_lane);
 	lane = &lanes[zk_lane];
-	lane->state = LANE_DONE;
-	lane->op++;
-	lane->point = 0;
+	lane->state = LANE_DONE; /* its operation is the number of its operations by now */
 	to = decide(lane, true);
 	if (to < 0) {
 		for (to = 0; to < lanes_count; to++)

@@ -53,6 +53,7 @@ void zk_slab_boot(void)
 	}
 	ZK_UNPOISON(zk_heap, HEAP_BYTES);
 	memset(zk_heap_live, 0, HEAP_BYTES / 8);
+	ZK_POISON(zk_heap + 64, HEAP_BYTES - 64);
 	zk_state.heap_top = zk_heap + 64; /* address 0 of the heap stays unused */
 	zk_state.caches_count = 0;
 }
@@ -78,6 +79,34 @@ void zk_slab_restore(void)
 	memcpy(zk_heap_live, saved_live, saved_bytes / 8 + 1);
 }
 
+#ifdef ZK_ASAN
+/* The sanitizer's own shadow is not in the snapshot: freed objects, headers between them and the rest of the heap. */
+static void poison_again(void)
+{
+	int number, at;
+	char *object;
+
+	ZK_POISON(zk_heap + saved_bytes, HEAP_BYTES - saved_bytes);
+	for (number = 0; number < zk_state.caches_count; number++) {
+		struct zk_slab_cache *cache = &zk_state.caches[number];
+
+		for (object = cache->free_list; object; object = header_of(object)->next)
+			ZK_POISON(object, cache->size);
+		for (at = 0; at < cache->ring_used; at++)
+			ZK_POISON(cache->ring[(cache->ring_at + at) % ZK_QUARANTINE], cache->size);
+	}
+}
+#else
+static void poison_again(void)
+{
+}
+#endif
+
+void zk_slab_poison_again(void)
+{
+	poison_again();
+}
+
 static char *carve(size_t bytes)
 {
 	char *at = zk_state.heap_top;
@@ -85,6 +114,7 @@ static char *carve(size_t bytes)
 	if (at + bytes + 64 > zk_heap + HEAP_BYTES)
 		zk_report("bug", "heap exhausted", "", "the slab heap is full; give the program fewer slots");
 	zk_state.heap_top = at + bytes;
+	ZK_UNPOISON(at, bytes);
 	return at;
 }
 

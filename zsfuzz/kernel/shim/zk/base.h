@@ -137,21 +137,22 @@ _Noreturn void zk_report(const char *kind, const char *rule, const char *field, 
 	__attribute__((format(printf, 4, 5)));
 _Noreturn void zk_bug(const char *rule, const char *condition);
 
-#define ZK_BUG_IF(rule, condition)                                                                                     \
+/* text: the condition as the kernel wrote it, taken where it is not replaced by what its macros stand for. */
+#define ZK_BUG_IF(rule, text, condition)                                                                               \
 	do {                                                                                                           \
 		ZK_AT();                                                                                               \
 		zk_tick();                                                                                             \
 		if (unlikely(condition))                                                                               \
-			zk_bug(rule, #condition);                                                                      \
+			zk_bug(rule, text);                                                                            \
 	} while (0)
-#define BUG() ZK_BUG_IF("BUG", 1)
-#define BUG_ON(condition) ZK_BUG_IF("BUG_ON", condition)
-#define VM_BUG_ON(condition) ZK_BUG_IF("VM_BUG_ON", condition)
-#define VM_BUG_ON_PAGE(condition, page) ZK_BUG_IF("VM_BUG_ON_PAGE", condition)
-#define VM_WARN_ON_ONCE(condition) ZK_BUG_IF("VM_WARN_ON_ONCE", condition)
+#define BUG() ZK_BUG_IF("BUG", "", 1)
+#define BUG_ON(condition) ZK_BUG_IF("BUG_ON", #condition, condition)
+#define VM_BUG_ON(condition) ZK_BUG_IF("VM_BUG_ON", #condition, condition)
+#define VM_BUG_ON_PAGE(condition, page) ZK_BUG_IF("VM_BUG_ON_PAGE", #condition, condition)
+#define VM_WARN_ON_ONCE(condition) ZK_BUG_IF("VM_WARN_ON_ONCE", #condition, condition)
 #define WARN_ON(condition)                                                                                             \
 	({                                                                                                             \
-		ZK_BUG_IF("WARN_ON", condition);                                                                       \
+		ZK_BUG_IF("WARN_ON", #condition, condition);                                                           \
 		0;                                                                                                     \
 	})
 #define WARN_ON_ONCE(condition) WARN_ON(condition)

@@ -72,6 +72,7 @@ void zk_memory_restore(void);
 void zk_slab_boot(void);
 void zk_slab_save(void);
 void zk_slab_restore(void);
+void zk_slab_poison_again(void);
 void zk_slab_name_kind(const char *name, int *kind);
 long zk_slab_live(const char *prefix);
 long zk_slab_live_all(void);

@@ -127,7 +127,7 @@ static inline void zk_lock_release(struct zk_lock *lock, bool write)
 #define write_lock_nested(lock, depth) (ZK_AT(), zk_lock_acquire(lock, true))
 #define write_trylock(lock) (ZK_AT(), zk_lock_try(lock, true))
 #define write_unlock(lock) (ZK_AT(), zk_lock_release(lock, true))
-#define assert_spin_locked(lock) ZK_BUG_IF("assert_spin_locked", (lock)->count == 0)
+#define assert_spin_locked(lock) ZK_BUG_IF("assert_spin_locked", #lock, (lock)->count == 0)
 bool zk_lock_is_contended(const struct zk_lock *lock);
 #define spin_is_contended(lock) (ZK_AT(), zk_point(), zk_lock_is_contended(lock))
 #define rwlock_is_contended(lock) (ZK_AT(), zk_point(), zk_lock_is_contended(lock))

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.costs import measure_costs
+from bench.kernel import KernelFigures, kernel_data, kernel_lines, measure_kernels
 from bench.lanes import LaneSettings, lane_data, lane_lines, measure_lanes
 from bench.loop import LoopSettings, measure_loop
 from bench.policies import measure_policies
-from bench.replay import EXCERPT, EXCERPT_COUNTS, ROOT, measure_replay
+from bench.replay import EXCERPT, EXCERPT_COUNTS, ROOT, SWAP_CAPTURE, measure_replay
 from bench.tables import (
     cost_data,
     cost_lines,
@@ -39,6 +40,7 @@ from bench.tables import (
 )
 from bench.work import WorkNotDone
 from bench.workers import WorkersSettings, measure_workers
+from zsfuzz.errors import UsageError
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
 QUICK_LOOP = LoopSettings(blocks=2, programs=4, examples=4, steps=20, cadence=8, core_least=0.0, most_distance=1.0)
@@ -88,6 +90,15 @@ def _workers(arguments: argparse.Namespace) -> Section:
     settings = QUICK_WORKERS if arguments.quick else WorkersSettings(seed=arguments.seed)
     figures = measure_workers(settings, _say)
     return workers_lines(figures), workers_data(figures)
+def _kernel(arguments: argparse.Namespace) -> Section:
+    try:
+        if arguments.quick:
+            figures: KernelFigures | UsageError = measure_kernels(ROOT / EXCERPT, worlds=4, blocks=2, cases=4)
+        else:
+            figures = measure_kernels(ROOT / SWAP_CAPTURE)
+    except UsageError as missing:  # a kernel that nobody built here is no failure of the benchmark
+        figures = missing
+    return kernel_lines(figures), kernel_data(figures)
 
 
 SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
@@ -97,6 +108,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "costs": _costs,
     "policies": _policies,
     "workers": _workers,
+    "kernel": _kernel,
 }
 
 

@@ -28,7 +28,7 @@ the bytes of objects too, those that nobody wrote among them.
 
 NO_POLICY, RANDOM, PRIORITY, ROUND_ROBIN = range(4)
 
-_FIRST_ROOM: Final = 1 << 16
+_FIRST_ROOM: Final = 1 << 18
 _SECONDS: Final = 20
 _EDGES: Final = 65536
 

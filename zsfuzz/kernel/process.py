@@ -18,6 +18,7 @@ import re
 import subprocess
 import sys
 from array import array
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -93,6 +94,7 @@ class Worker:
         assert process.stderr is not None
         text = process.stderr.read().decode(errors="replace")
         status = process.wait()
+        _close(process)
         report = sanitizer_report(text, status)
         if report is None:
             raise HarnessError(f"a kernel worker ended with status {status}: {text.strip()[-400:]}")
@@ -103,14 +105,19 @@ class Worker:
         """End the worker."""
         if self._process is not None:
             process, self._process = self._process, None
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe is not None:
-                    pipe.close()
             process.kill()
             process.wait()
+            _close(process)
 
     def __del__(self) -> None:
         self.close()
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with suppress(BrokenPipeError):  # what it never read is of no use to anybody
+                pipe.close()
 
 
 def sanitizer_report(text: str, status: int) -> Report | None:

@@ -6,7 +6,7 @@ Never: a build, a fetch.
 Next:  the text and the data in kernel_lines() and kernel_data(); bench/run.py puts the sections together.
 
 A world is a program of WORLD_STEPS steps on a fresh pool in fresh memory, drained and checked at its end. Its steps are
-the random engine's, less those that kernel targets do not have. Rates are of processor time, the best of several blocks.
+the random engine's, less those that kernel targets do not have. Rates are of processor time, the best of some blocks.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class KernelFigures:
 
 def measure_kernels(capture: Path, worlds: int = 200, blocks: int = 5, cases: int = 400) -> KernelFigures:
     """Measure, and check the work. Errors: UsageError when a kernel is not built; WorkNotDone."""
-    runner = KernelRunner(*(f"kernel:{name}" for name in PAIR))
+    runner = KernelRunner(f"kernel:{PAIR[0]}", f"kernel:{PAIR[1]}")
     programs = _worlds(worlds)
     effective = sum(_clean(runner, each) for each in programs)
     must(effective > 0.85 * worlds * WORLD_STEPS, f"only {effective} of {worlds * WORLD_STEPS} steps took effect")

@@ -24,6 +24,7 @@ from zsfuzz.kernel.library import RANDOM, Request
 from zsfuzz.kernel.lower import lower_block, lower_steps
 from zsfuzz.kernel.process import open_executor
 from zsfuzz.minimize.minimizer import minimize
+from zsfuzz.oracle.finding import Finding
 from zsfuzz.program.program import Program
 
 
@@ -162,7 +163,7 @@ def test_6_1_without_compaction_loses_a_write_that_compaction_runs_beside(kernel
     found = {}
     for version in ("6.1", "6.12"):
         made = kernels.build(version, BuildOptions(compaction=False), f"{version}-no-compaction")
-        findings = []
+        findings: list[Finding] = []
         for slot in range(0, 12, 2):
             user = f"lane {{\nmap h{slot} rw\nwrite h{slot} 0+2000 77\nunmap h{slot}\nread h{slot} 0+2000\n}}"
             block = f"parallel {{\n{user}\nlane {{\ncompact\n}}\nschedule 0.1+0>1\n}}"

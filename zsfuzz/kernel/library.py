@@ -82,8 +82,14 @@ class Ran:
     locks: int
     report: Report | None
     features: tuple[int, ...]
-    recorded: tuple[Switch, ...]
+    record: bytes
     lengths: tuple[int, ...] = ()
+
+    @property
+    def recorded(self) -> tuple[Switch, ...]:
+        """Return the switches that a policy made, sorted. Taken apart when somebody asks: a case may have thousands."""
+        numbers = memoryview(self.record).cast("i").tolist()
+        return tuple(sorted(zip(*(iter(numbers),) * 4, strict=True)))
 
 
 class Executor(Protocol):
@@ -132,9 +138,7 @@ class Library:
     def _ran(self, result: Any) -> Ran:
         written = min(result.words, self._room)
         count = result.features_count
-        recorded: tuple[Switch, ...] = ()
-        if self._options.record_count:
-            recorded = self._recorded()
+        switches_bytes = self._options.record_count * 16
         return Ran(
             self._view[: written * 8].tobytes(),
             result.effective,
@@ -146,15 +150,9 @@ class Library:
             result.locks,
             self._report(result) if result.reported else None,
             tuple(self._ffi.unpack(self._lib.zk_features(), count)) if count else (),
-            recorded,
+            bytes(self._ffi.buffer(self._record, switches_bytes)) if switches_bytes else b"",
             tuple(result.lane_points) if result.points else (),
         )
-
-    def _recorded(self) -> tuple[Switch, ...]:
-        count = self._options.record_count
-        numbers = self._ffi.unpack(self._record, 4 * count)
-        switches = [(numbers[at], numbers[at + 1], numbers[at + 2], numbers[at + 3]) for at in range(0, 4 * count, 4)]
-        return tuple(sorted(switches))
 
     def _set_options(self, request: Request) -> None:
         options = self._options

@@ -70,7 +70,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a batch did. records: 64-bit words. step: where it stopped. features: small numbers, new in this run."""
+    """What a batch did. records: 64-bit words. step: where it stopped. lengths: points of each lane."""
 
     records: bytes
     effective: int
@@ -81,9 +81,14 @@ class Ran:
     switches: int
     locks: int
     report: Report | None
-    features: tuple[int, ...]
+    feature_words: bytes
     record: bytes
     lengths: tuple[int, ...] = ()
+
+    @property
+    def features(self) -> list[int]:
+        """Return small numbers for what the run met, in order."""
+        return sorted(memoryview(self.feature_words).cast("I").tolist())
 
     @property
     def recorded(self) -> tuple[Switch, ...]:
@@ -149,7 +154,7 @@ class Library:
             result.switches,
             result.locks,
             self._report(result) if result.reported else None,
-            tuple(self._ffi.unpack(self._lib.zk_features(), count)) if count else (),
+            bytes(self._ffi.buffer(self._lib.zk_features(), count * 4)) if count else b"",
             bytes(self._ffi.buffer(self._record, switches_bytes)) if switches_bytes else b"",
             tuple(result.lane_points) if result.points else (),
         )

@@ -99,7 +99,7 @@ class Worker:
         if report is None:
             raise HarnessError(f"a kernel worker ended with status {status}: {text.strip()[-400:]}")
         step = re.search(r"^zsfuzz: step (\d+)$", text, re.MULTILINE)
-        return Ran(b"", 0, 0, int(step[1]) if step else 0, 0, 0, 0, 0, report, (), b"")
+        return Ran(b"", 0, 0, int(step[1]) if step else 0, 0, 0, 0, 0, report, b"", b"")
 
     def close(self) -> None:
         """End the worker."""

@@ -99,6 +99,7 @@ class KernelRunner:
         self.targets, self.cadence = targets, cadence
         self._faults = faults
         self._resolved: dict[tuple[str, ...], Sides] = {}
+        self._designs: dict[tuple[str, str], bool] = {}
         self._requests: dict[tuple[int, int, int], Request] = {}
         self._machines: dict[tuple[str, tuple[str, ...], MachineConfig], Side] = {}
 
@@ -109,10 +110,18 @@ class KernelRunner:
 
     def sides(self, program: Program) -> Sides:
         """Return the two targets with the faults that a program's header asks for."""
+        if not program.header.faults:
+            return self._resolved[self._faults]
         faults = tuple(dict.fromkeys((*self._faults, *program.header.faults)))
         if faults not in self._resolved:
             self._resolved[faults] = self._resolve(faults)
         return self._resolved[faults]
+
+    def _is_one_design(self, left: KernelTarget | PythonTarget, right: KernelTarget | PythonTarget) -> bool:
+        key = (left.name, right.name)
+        if key not in self._designs:
+            self._designs[key] = are_of_one_design(left, right)
+        return self._designs[key]
 
     def executors(self) -> list[Executor]:
         """Return the kernels of this pair, for who wants their coverage."""
@@ -121,7 +130,7 @@ class KernelRunner:
     def run(self, program: Program, *, cadence: int | None = None, observer: Observer | None = None) -> RunResult:
         """Return the verdict on one program."""
         left, right = self.sides(program)
-        one_design = are_of_one_design(left, right)
+        one_design = self._is_one_design(left, right)
         steps_between = cadence or self.cadence
         words = lower_steps(program.steps)
         if program.block is not None:
@@ -163,7 +172,7 @@ class KernelRunner:
             (),
             other.effective,
             other.no_ops,
-            tuple(sorted(other.features)),
+            tuple(other.features),
             _NO_RULES,
             {
                 "outcomes": other.effective,
@@ -335,7 +344,7 @@ def _side_run(ran: Ran, role: str, program: Program) -> SideRun:
         ran.no_ops,
         ran.checks,
         ran.locks,
-        ran.features,
+        tuple(ran.features),
         ran.records,
         schedule,
         ran.lengths,
@@ -389,7 +398,7 @@ def _result(runs: list[SideRun], finding: Finding | None, rules: EraDifferences)
         findings=() if finding is None else (finding,),
         operations=max(left.effective, right.effective),
         no_ops=min(left.no_ops, right.no_ops),
-        features=tuple(sorted(right.features or left.features)),
+        features=right.features or left.features,
         expected=uses,
         checks=checks,
         parted=parted,

@@ -204,3 +204,13 @@ def test_a_program_of_another_page_size_runs_with_pages_of_4096_bytes(kernels: K
     small = program("h1 = malloc 4096\nwrite h1 0+4096 5\nread h1 0+4096")
     small = replace(small, header=replace(small.header, geometry="small"))
     assert kernels.runner(made, made).run(small).operations == 3
+
+
+def test_edges_of_the_kernels_file_are_features(kernels: Kernels) -> None:
+    made = kernels.build("6.12", BuildOptions(coverage="edges"), "6.12-edges")
+    few = kernels.run(made, made, "h1 = malloc 100").features
+    more = kernels.run(made, made, "h1 = malloc 100\nmigrate h1.0 sync\ncompact").features
+    edges = [{feature for feature in features if feature >> 20} for features in (few, more)]
+    assert len(edges[0]) > 20
+    assert edges[0] < edges[1]
+    assert kernels.run(made, made, "h1 = malloc 100").features == few

@@ -31,6 +31,7 @@ NO_POLICY, RANDOM, PRIORITY, ROUND_ROBIN = range(4)
 _FIRST_ROOM: Final = 1 << 18
 _SECONDS: Final = 20
 _EDGES: Final = 65536
+_EDGE: Final = 1 << 20  # above the driver's own features
 
 Switch = tuple[int, int, int, int]
 """(lane, index of the operation in the lane, point number in the operation, lane to run next)."""
@@ -154,7 +155,7 @@ class Library:
             result.switches,
             result.locks,
             self._report(result) if result.reported else None,
-            bytes(self._ffi.buffer(self._lib.zk_features(), count * 4)) if count else b"",
+            (bytes(self._ffi.buffer(self._lib.zk_features(), count * 4)) if count else b"") + self._edge_words(),
             bytes(self._ffi.buffer(self._record, switches_bytes)) if switches_bytes else b"",
             tuple(result.lane_points) if result.points else (),
         )
@@ -190,6 +191,12 @@ class Library:
         )
 
     # -- coverage
+
+    def _edge_words(self) -> bytes:
+        """Return the edges of a run as features, for builds that count them."""
+        if self.build.options.coverage != "edges":
+            return b""
+        return array("I", [edge | _EDGE for edge in self.take_edges()]).tobytes()
 
     def take_edges(self) -> tuple[int, ...]:
         """Return the edges met since the last call; none when the build has no coverage of edges."""

@@ -80,6 +80,7 @@ static int previous_code;
 static long previous_counters[4];
 
 void *zk_reserve(unsigned long length);
+void zk_coverage_forget(void);
 
 /* -- the stream */
 
@@ -979,6 +980,7 @@ static void reset(void)
 	if (boot_normal != options->normal_pages || boot_movable != options->movable_pages) {
 		boot_normal = boot_movable = 0;
 		boot();
+		zk_coverage_forget(); /* what booting passes belongs to no program */
 	} else {
 		zk_slab_restore();
 		zk_memory_restore();

@@ -212,5 +212,5 @@ def test_edges_of_the_kernels_file_are_features(kernels: Kernels) -> None:
     more = kernels.run(made, made, "h1 = malloc 100\nmigrate h1.0 sync\ncompact").features
     edges = [{feature for feature in features if feature >> 20} for features in (few, more)]
     assert len(edges[0]) > 20
-    assert edges[0] < edges[1]
+    assert len(edges[1] - edges[0]) > 50
     assert kernels.run(made, made, "h1 = malloc 100").features == few

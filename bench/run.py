@@ -90,6 +90,8 @@ def _workers(arguments: argparse.Namespace) -> Section:
     settings = QUICK_WORKERS if arguments.quick else WorkersSettings(seed=arguments.seed)
     figures = measure_workers(settings, _say)
     return workers_lines(figures), workers_data(figures)
+
+
 def _kernel(arguments: argparse.Namespace) -> Section:
     try:
         if arguments.quick:

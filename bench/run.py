@@ -22,10 +22,11 @@ from typing import Any
 
 from bench.costs import measure_costs
 from bench.engines import SECONDS, measure_engines
+from bench.kernel import KernelFigures, kernel_data, kernel_lines, measure_kernels
 from bench.lanes import LaneSettings, lane_data, lane_lines, measure_lanes
 from bench.loop import LoopSettings, measure_loop
 from bench.policies import measure_policies
-from bench.replay import EXCERPT, EXCERPT_COUNTS, ROOT, measure_replay
+from bench.replay import EXCERPT, EXCERPT_COUNTS, ROOT, SWAP_CAPTURE, measure_replay
 from bench.tables import (
     cost_data,
     cost_lines,
@@ -42,6 +43,7 @@ from bench.tables import (
 )
 from bench.work import WorkNotDone
 from bench.workers import WorkersSettings, measure_workers
+from zsfuzz.errors import UsageError
 
 RESULTS = Path(__file__).resolve().parent / "results.json"
 QUICK_LOOP = LoopSettings(blocks=2, programs=4, examples=4, steps=20, cadence=8, core_least=0.0, most_distance=1.0)
@@ -99,6 +101,17 @@ def _engines(arguments: argparse.Namespace) -> Section:
     return engine_lines(figures), engine_data(figures)
 
 
+def _kernel(arguments: argparse.Namespace) -> Section:
+    try:
+        if arguments.quick:
+            figures: KernelFigures | UsageError = measure_kernels(ROOT / EXCERPT, worlds=4, blocks=2, cases=4)
+        else:
+            figures = measure_kernels(ROOT / SWAP_CAPTURE)
+    except UsageError as missing:  # a kernel that nobody built here is no failure of the benchmark
+        figures = missing
+    return kernel_lines(figures), kernel_data(figures)
+
+
 SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "loop": _loop,
     "lanes": _lanes,
@@ -107,6 +120,7 @@ SECTIONS: dict[str, Callable[[argparse.Namespace], Section]] = {
     "policies": _policies,
     "workers": _workers,
     "engines": _engines,
+    "kernel": _kernel,
 }
 
 

@@ -21,15 +21,19 @@ from zsfuzz.execute.execution import Execution
 pytestmark = pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")
 
 
-def test_a_quick_run_writes_every_section(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quick_run_writes_every_section(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZSFUZZ_CACHE", str(tmp_path / "cache"))  # without kernels: their section says so
     out = tmp_path / "results.json"
     assert main(["--quick", "--out", str(out)]) == 0
     results = json.loads(out.read_text(encoding="utf-8"))
-    assert set(results) == {"environment", "quick", "loop", "lanes", "replay", "costs", "policies", "workers"}
+    assert set(results) == {"environment", "quick", "loop", "lanes", "replay", "costs", "policies", "workers", "kernel"}
+    assert "not there" in results["kernel"]["not_measured"]
     assert results["quick"] is True
     assert set(results["environment"]) >= {"python", "hypothesis", "cpus"}
     printed = capsys.readouterr().out
-    for heading in ("fuzz loop:", "replay of", "costs:", "policies:", "workers:"):
+    for heading in ("fuzz loop:", "replay of", "costs:", "policies:", "workers:", "kernels:"):
         assert heading in printed
 
 

@@ -9,7 +9,6 @@ import pytest
 from tests.execute.blocks import block, clean_lanes, found_in_lanes, with_chance
 from tests.execute.programs import program
 from zsfuzz.execute import block_judge
-from zsfuzz.execute.block_run import QUIET_EVERY
 from zsfuzz.execute.runner import Runner
 from zsfuzz.oracle.finding import Finding
 from zsfuzz.oracle.linearize import Linearization, Verdict
@@ -133,14 +132,10 @@ BREAK, REPAIR = "shrink count", "shrink scan"
 
 
 def test_what_is_broken_between_two_operations_is_seen_at_a_quiet_point() -> None:
-    """Broken, repaired, and sound again at the end. The first quiet point is looked at, and every third after it."""
-    finding = found_by("BrokenForAWhile", block("h0 = malloc 100", "", f"{BREAK}\nstats\n{REPAIR}"))
+    """Broken, repaired, and sound again at the end."""
+    finding = found_by("BrokenForAWhile", block("h0 = malloc 100", "stats", f"{BREAK}\nstats\n{REPAIR}"))
     assert (finding.kind, finding.rule) == ("invariant", "I2 pages_allocated")
     assert finding.target == "candidate"
-    for before in range(1, 4):
-        made = block("h0 = malloc 100", "huge_class_size\n" * before, f"{BREAK}\n{REPAIR}")
-        found = Runner("reference", "tests.execute.lane_bugs:BrokenForAWhile").run(made).findings
-        assert bool(found) == (before % QUIET_EVERY == 0)
 
 
 def test_no_point_is_quiet_while_a_lane_holds_a_map() -> None:

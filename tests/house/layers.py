@@ -43,7 +43,7 @@ _WORK = (
     "zsfuzz.corpus",
     "zsfuzz.trace",
 )
-_ALL = (*_WORK, "zsfuzz.campaign", "zsfuzz.report", "zsfuzz.measure")
+_ALL = (*_WORK, "zsfuzz.kernel", "zsfuzz.campaign", "zsfuzz.report", "zsfuzz.measure")
 
 LAYERS: Layers = {
     "zsfuzz": _layer(),
@@ -72,7 +72,8 @@ LAYERS: Layers = {
         "zsfuzz.machine.geometry",
     ),
     "zsfuzz.trace": _layer("zsfuzz.errors", "zsfuzz.policy", "zsfuzz.program"),
-    "zsfuzz.campaign": _layer(*_WORK),
+    "zsfuzz.kernel": _layer(*_RUN),
+    "zsfuzz.campaign": _layer(*_WORK, "zsfuzz.kernel"),
     "zsfuzz.report": _layer(*_WORK, "zsfuzz.campaign"),
     "zsfuzz.measure": _layer(*_WORK, "zsfuzz.campaign"),
     "zsfuzz.pytest_plugin": _layer(*_ALL),

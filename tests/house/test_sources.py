@@ -34,6 +34,7 @@ EFFECTS_OF_PACKAGES: dict[str, frozenset[str]] = {
     "zsfuzz.campaign": frozenset({"file", "clock", "print"}),
     "zsfuzz.report": frozenset({"file", "clock", "print"}),
     "zsfuzz.measure": frozenset({"file", "clock", "print"}),
+    "zsfuzz.kernel": frozenset({"file"}),  # sources and builds lie in a cache on the disk
     "zsfuzz.cli": frozenset({"file", "clock", "print"}),
     "zsfuzz.pytest_plugin": frozenset({"file"}),  # it reads the programs it is pointed at
 }

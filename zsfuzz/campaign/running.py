@@ -58,6 +58,10 @@ def open_runner(reference: str, candidate: str, faults: tuple[str, ...] = ()) ->
     """
     from zsfuzz.execute.runner import Runner  # here, so that `--help` and `show` start without the machine
 
+    if any(name.startswith("kernel:") for name in (reference, candidate)):
+        from zsfuzz.kernel.runner import KernelRunner
+
+        return KernelRunner(reference, candidate, faults)
     runner = Runner(reference, candidate, faults)
     for name in (reference, candidate):
         if _is_own(name):

@@ -17,7 +17,21 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import cast
 
 from zsfuzz.campaign.fault import reason_of
-from zsfuzz.cli import assemble, atheris, conform, corpus, explore, faults, minimize, replay, run, show, status, trace
+from zsfuzz.cli import (
+    assemble,
+    atheris,
+    conform,
+    corpus,
+    explore,
+    faults,
+    kernel,
+    minimize,
+    replay,
+    run,
+    show,
+    status,
+    trace,
+)
 from zsfuzz.cli.options import Command, Commands, HelpAsked, Parser
 from zsfuzz.cli.output import Output
 from zsfuzz.errors import UsageError
@@ -43,7 +57,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"zsfuzz {_version()}")
     commands = cast(Commands, parser.add_subparsers(dest="command", metavar="COMMAND", required=True))
-    for module in (run, atheris, replay, minimize, explore, show, assemble, corpus, trace, faults, conform):
+    for module in (run, atheris, replay, minimize, explore, show, assemble, corpus, trace, faults, kernel, conform):
         module.add(commands)
     return parser
 

@@ -89,6 +89,16 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
+def add_cache_option(parser: argparse.ArgumentParser) -> None:
+    """Add --cache."""
+    parser.add_argument(
+        "--cache",
+        type=folder,
+        metavar="DIR",
+        help="where sources and builds are kept (default: $ZSFUZZ_CACHE, or zsfuzz below the user's cache folder)",
+    )
+
+
 def choice_of(arguments: argparse.Namespace) -> Choice:
     """Return what add_target_options() read."""
     return Choice(arguments.reference, arguments.candidate, tuple(dict.fromkeys(arguments.fault)))

@@ -21,7 +21,7 @@ from zsfuzz.target.protocol import PROTOCOL_VERSION, Target
 _BUILT_IN: Final = ("reference", "candidate")  # packages with TARGETS (name -> class) and FAULTS
 _SHARED: Final = "zsfuzz.target.shared_faults"  # FAULTS of what both sides run
 _ONE_HAZARD: Final = "candidate-literal:"
-_LATER: Final = "kernel:"
+_KERNEL: Final = "kernel:"  # whole programs at once, in C: zsfuzz/kernel/targets.py
 
 
 def _targets() -> dict[str, type[Target]]:
@@ -62,8 +62,8 @@ def resolve(name: str) -> type[Target]:
     built_in = _targets()
     if name in built_in:
         return built_in[name]
-    if name.startswith(_LATER):
-        raise UsageError(f"target {name!r}: kernel targets are not built in this version; use {', '.join(built_in)}")
+    if name.startswith(_KERNEL):
+        raise UsageError(f"target {name!r}: a kernel does not speak the target protocol; use {', '.join(built_in)}")
     if ":" in name:
         return _imported(name)
     raise UsageError(

@@ -1050,6 +1050,7 @@ static void run_program(void *argument)
 				next += at[1 + lane];
 			ran_parallel = true;
 			run_parallel(at);
+			ran_parallel = true;
 			at = next;
 			if (options->audit)
 				audit();

@@ -1051,6 +1051,7 @@ static void run_program(void *argument)
 			ran_parallel = true;
 			run_parallel(at);
 			ran_parallel = true;
+			run_parallel(at);
 			at = next;
 			if (options->audit)
 				audit();

@@ -95,7 +95,7 @@ def test_overwritten_data_is_refused_and_not_taken_for_nothing_reached(tmp_path:
     source = ran(tmp_path)
     for path in tmp_path.glob("*.gcda"):
         path.write_bytes(b"no data of gcov's")
-    with pytest.raises(UsageError, match="gcov could not read it .*not a gcov data file"):
+    with pytest.raises(UsageError, match=r"gcov could not read it .*not a gcov data file"):
         read_coverage(tmp_path, source, "gcov")
 
 
@@ -104,7 +104,7 @@ def test_data_of_an_older_build_is_refused(tmp_path: Path) -> None:
     source = ran(tmp_path)
     source.write_text(PROGRAM.replace("x / 2", "x > 9 ? x / 2 : 0"))
     subprocess.run(["gcc", "--coverage", "-O0", str(source), "-o", "small"], cwd=tmp_path, check=True)
-    with pytest.raises(UsageError, match="gcov could not read it .*stamp mismatch"):
+    with pytest.raises(UsageError, match=r"gcov could not read it .*stamp mismatch"):
         read_coverage(tmp_path, source, "gcov")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from zsfuzz.errors import UsageError
-from zsfuzz.kernel.coverage import Report, Rule, Stretch, Tally, judge
+from zsfuzz.kernel.coverage import CoverageReport, Rule, Stretch, Tally, judge
 from zsfuzz.kernel.gcov import FileCoverage, FunctionCount, GcovError, LineCount, merge, parse
 from zsfuzz.kernel.gcov_run import gcov_of, read_coverage
 from zsfuzz.kernel.unreachable import RULES
@@ -162,7 +162,7 @@ def test_measurements_of_different_builds_do_not_add_up() -> None:
         merge([one, other])
 
 
-def judged(counts: list[tuple[int, tuple[int, ...]]], *rules: Rule, function: str = "f") -> Report:
+def judged(counts: list[tuple[int, tuple[int, ...]]], *rules: Rule, function: str = "f") -> CoverageReport:
     """Judge lines 1, 2, ... whose source is `line 1`, `line 2`, ..."""
     lines = tuple(LineCount(at, function, count, branches) for at, (count, branches) in enumerate(counts, 1))
     called = FunctionCount(function, 1, len(counts), counts[0][0])
@@ -205,6 +205,12 @@ def test_a_rule_whose_line_was_reached_hides_nothing_and_is_told() -> None:
     report = judged([(1, ()), (1, ()), (0, ())], rule)
     assert report.line_tally == Tally(reached=2, missed=0, unreachable=1)
     assert report.wrong_rules == ((rule, 1),)
+
+
+@pytest.mark.parametrize(("only_if", "unreachable"), [("line 2", 1), ("line 9", 0)])
+def test_a_rule_may_hold_for_some_sources_only(only_if: str, unreachable: int) -> None:
+    report = judged([(0, ()), (0, ())], Rule("f", "line 1", "why", only_if=only_if))
+    assert report.line_tally.unreachable == unreachable
 
 
 def test_a_source_that_is_too_short_is_another_file() -> None:

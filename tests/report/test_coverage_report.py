@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from html.parser import HTMLParser
 
-from zsfuzz.kernel.coverage import Report, Rule, Tally, judge
+from zsfuzz.kernel.coverage import CoverageReport, Rule, Tally, judge
 from zsfuzz.kernel.gcov import FileCoverage, FunctionCount, LineCount
 from zsfuzz.report.coverage_html import html_report
 from zsfuzz.report.coverage_text import report_as_json, share, text_report
@@ -28,7 +28,7 @@ SOURCE = [
 TITLE = "mm/zsmalloc.c <of> 6.1"
 
 
-def report() -> Report:
+def report() -> CoverageReport:
     counts = [(1, 1234, ()), (3, 1234, (0, 1234)), (4, 0, ()), (5, 0, ()), (6, 1234, ())]
     lines = tuple(LineCount(number, "f", count, branches) for number, count, branches in counts)
     rules = [Rule("f", "gone", "there is no <such> thing here"), Rule("f", "return x;", "a mistake")]

@@ -1,7 +1,7 @@
 """Coverage of mm/zsmalloc.c, judged: reached, reachable but not reached, unreachable with a reason.
 
 In:    FileCoverage; the lines of the source; rules about what a userspace build cannot reach.
-Out:   Report, with every line and branch judged, and rules that were proved wrong.
+Out:   CoverageReport, with every line and branch judged, and rules that were proved wrong.
 Never: a rule that hides what was reached: then the rule is reported, not the line.
 Next:  rules: zsfuzz/kernel/unreachable.py; printing: zsfuzz/report/coverage_text.py, zsfuzz/report/coverage_html.py.
 """
@@ -22,7 +22,8 @@ class Rule:
     function: a name, or "*" for any. pattern: a regular expression searched in a source line of that function;
     "" for the whole function. following: how many lines with code after the fitting one are meant; with 0 it is
     the fitting line itself. Of a fitting line with lines following, the branches never taken are meant too.
-    branches_only: the line is reachable, some of its branches are not.
+    branches_only: the line is reachable, some of its branches are not. only_if: a regular expression that a line of
+    the source must fit for the rule to hold, where eras differ; "" for every source.
     """
 
     function: str
@@ -30,6 +31,7 @@ class Rule:
     reason: str
     following: int = 0
     branches_only: bool = False
+    only_if: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,7 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class CoverageReport:
     """One file, judged."""
 
     lines: tuple[JudgedLine, ...]
@@ -125,7 +127,7 @@ class Report:
         return [line for line in self.lines if line.is_reached and 0 in line.branches and not line.branch_reason]
 
 
-def judge(file: FileCoverage, source: Sequence[str], rules: Iterable[Rule]) -> Report:
+def judge(file: FileCoverage, source: Sequence[str], rules: Iterable[Rule]) -> CoverageReport:
     """Judge every line. source: the lines of the file that was compiled.
 
     Errors: ValueError when the source has fewer lines than the coverage speaks of: it is another file.
@@ -135,6 +137,8 @@ def judge(file: FileCoverage, source: Sequence[str], rules: Iterable[Rule]) -> R
     reasons: dict[int, Rule] = {}
     branch_reasons: dict[int, Rule] = {}
     for rule in rules:
+        if rule.only_if and not any(re.search(rule.only_if, line) for line in source):
+            continue
         for at, line in enumerate(file.lines):
             if rule.function in ("*", line.function) and re.search(rule.pattern, source[line.number - 1]):
                 _apply(rule, at, file.lines, reasons, branch_reasons)
@@ -143,7 +147,7 @@ def judge(file: FileCoverage, source: Sequence[str], rules: Iterable[Rule]) -> R
     for measured in file.lines:
         if measured.count and measured.number in reasons:
             wrong.setdefault(reasons[measured.number], measured.number)
-    return Report(lines, tuple(_function(one, lines) for one in file.functions), tuple(wrong.items()))
+    return CoverageReport(lines, tuple(_function(one, lines) for one in file.functions), tuple(wrong.items()))
 
 
 def _apply(

@@ -1,6 +1,6 @@
 """A coverage report as one page that needs nothing beside it.
 
-In:    Report of zsfuzz/kernel/coverage.py; the lines of the source, read from the user's tree.
+In:    CoverageReport of zsfuzz/kernel/coverage.py; the lines of the source, read from the user's tree.
 Out:   HTML: figures, a table of functions, what was not reached, and the source, coloured, with counts.
 Never: a script, a font or a picture from elsewhere; a character of the source that is not escaped.
 Next:  the same as text: zsfuzz/report/coverage_text.py.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from zsfuzz.kernel.coverage import JudgedFunction, JudgedLine, Report, Stretch, Tally
+from zsfuzz.kernel.coverage import CoverageReport, JudgedFunction, JudgedLine, Stretch, Tally
 from zsfuzz.report.coverage_text import share
 
 _STYLE = """\
@@ -36,7 +36,7 @@ _KEY = (
 )
 
 
-def html_report(title: str, report: Report, source: Sequence[str]) -> str:
+def html_report(title: str, report: CoverageReport, source: Sequence[str]) -> str:
     """Return the page. title: which file of which build."""
     parts = [
         "<!doctype html>",
@@ -57,7 +57,7 @@ def html_report(title: str, report: Report, source: Sequence[str]) -> str:
     return "\n".join(parts)
 
 
-def _figures(report: Report) -> list[str]:
+def _figures(report: CoverageReport) -> list[str]:
     rows = [("lines", report.line_tally, "reached"), ("branches", report.branch_tally, "taken")]
     return [
         "<table>",
@@ -98,7 +98,7 @@ def _stretches(title: str, stretches: Sequence[Stretch], with_reason: bool) -> l
     return [f"<h2>{title}</h2>", *(["<table>", *rows, "</table>"] if rows else ["<p>none</p>"])]
 
 
-def _wrong_rules(report: Report) -> list[str]:
+def _wrong_rules(report: CoverageReport) -> list[str]:
     rows = [
         f'<tr><td class="n"><a href="#L{line}">{line}</a></td><td>{escape(rule.function)}</td>'
         f"<td>{escape(rule.pattern)}</td><td>{escape(rule.reason)}</td></tr>"

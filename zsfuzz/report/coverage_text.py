@@ -1,6 +1,6 @@
 """A coverage report as text and as plain values.
 
-In:    Report of zsfuzz/kernel/coverage.py; the lines of the source, read from the user's tree.
+In:    CoverageReport of zsfuzz/kernel/coverage.py; the lines of the source, read from the user's tree.
 Out:   lines; a document for --json, which holds numbers and names but no source.
 Never: a judgement of its own.
 Next:  the same as a page: zsfuzz/report/coverage_html.py.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from zsfuzz.kernel.coverage import JudgedFunction, JudgedLine, Report, Stretch, Tally
+from zsfuzz.kernel.coverage import CoverageReport, JudgedFunction, JudgedLine, Stretch, Tally
 from zsfuzz.report.columns import table
 
 _SOURCE_WIDTH = 80
@@ -23,7 +23,7 @@ def share(tally: Tally) -> str:
     return f"{tally.reached:,} of {tally.reachable:,} ({thousandths // 10}.{thousandths % 10} %)"
 
 
-def text_report(title: str, report: Report, source: Sequence[str]) -> list[str]:
+def text_report(title: str, report: CoverageReport, source: Sequence[str]) -> list[str]:
     """Return the report as lines. title: which file of which build."""
     lines, branches = report.line_tally, report.branch_tally
     return [
@@ -44,7 +44,7 @@ def text_report(title: str, report: Report, source: Sequence[str]) -> list[str]:
     ]
 
 
-def report_as_json(report: Report) -> dict[str, Any]:
+def report_as_json(report: CoverageReport) -> dict[str, Any]:
     """Return the report as plain values."""
     return {
         "lines": _tally(report.line_tally),
@@ -107,7 +107,7 @@ def _branch_row(one: JudgedLine, source: Sequence[str]) -> tuple[str, ...]:
     return (str(one.number), one.function, f"{taken} of {len(one.branches)}", _shown(source, one.number))
 
 
-def _wrong_rows(report: Report) -> list[tuple[str, ...]]:
+def _wrong_rows(report: CoverageReport) -> list[tuple[str, ...]]:
     return [(str(line), rule.function, rule.pattern or "all of it", rule.reason) for rule, line in report.wrong_rules]
 
 

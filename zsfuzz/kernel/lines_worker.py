@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from itertools import count
 
 from zsfuzz.kernel.library import Library
 
@@ -22,18 +23,18 @@ def main() -> None:
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what the kernel's side prints must not get between the answers
     library = Library(pickle.load(incoming))
-    done = 0
-    while not library.crashed:
+    for done in count(1):
         try:
             words, request = pickle.load(incoming)
         except EOFError:
             break
         report = library.run(words, request).report
-        done += 1
-        if library.crashed or done % _BETWEEN_DUMPS == 0:
+        if done % _BETWEEN_DUMPS == 0:
             library.dump_lines()
         pickle.dump(report, outgoing)
         outgoing.flush()
+        if library.crashed:
+            break
     library.dump_lines()
 
 

@@ -21,6 +21,7 @@ from zsfuzz.campaign.files import write_program
 from zsfuzz.cli import kernel_coverage
 from zsfuzz.kernel.gcov import FileCoverage, FunctionCount, LineCount
 from zsfuzz.kernel.lines import Died
+from zsfuzz.program.files import load_program
 from zsfuzz.program.ops import Compact, Free, Trim
 from zsfuzz.program.program import Header, Program
 
@@ -98,6 +99,7 @@ def test_the_folder_has_the_text_the_figures_and_the_page(capsys: Capture, corpu
     assert "secret" not in done.out
     assert "return secret(x);" in (tmp_path / "out/index.html").read_text()
     assert (tmp_path / "out/coverage.txt").read_text().startswith("mm/zsmalloc.c of 6.12")
+    assert load_program(tmp_path / "out/stopped/0.zst") == FakeRun.ran[1]
 
 
 def test_lanes_share_out_the_last_steps_in_order() -> None:

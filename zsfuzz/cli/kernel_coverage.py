@@ -1,7 +1,7 @@
 """`zsfuzz kernel coverage`: which lines and branches of a kernel's mm/zsmalloc.c programs reach.
 
 In:    a build or a fetched version; a corpus; seconds of generated programs.
-Out:   text, or JSON; with -o a folder with the text, the JSON and a page.
+Out:   text, or JSON; with -o a folder with the text, the JSON, a page, and the programs that were stopped.
 Never: source in the JSON, or a finding: a program that stops is counted and told, and not judged.
 Next:  zsfuzz/kernel/lines.py runs, zsfuzz/kernel/coverage.py judges.
 """
@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 
-from zsfuzz.campaign.files import check_folder, write_text
+from zsfuzz.campaign.files import check_folder, write_program, write_text
 from zsfuzz.cli import options, status
 from zsfuzz.cli.output import Output
 from zsfuzz.cli.signals import interrupting_on_signals
@@ -27,7 +27,7 @@ from zsfuzz.engine.random_engine import RandomEngine
 from zsfuzz.errors import UsageError
 from zsfuzz.kernel.build import Build, BuildOptions, build, load_build
 from zsfuzz.kernel.cache import source_folder
-from zsfuzz.kernel.coverage import CoverageReport, judge
+from zsfuzz.kernel.coverage import judge
 from zsfuzz.kernel.library import Report
 from zsfuzz.kernel.lines import Died, LinesRun
 from zsfuzz.kernel.unreachable import RULES
@@ -45,6 +45,9 @@ EXAMPLES = """\
 DEFAULT_SECONDS = 10.0
 _BLOCK_STEPS = (12, 24, 48)
 _SHOWN_STOPS = 10
+
+Stopped = list[tuple[Program, Report | Died]]
+"""Programs that did not come to their end, and why."""
 
 
 def add(commands: options.Commands) -> None:
@@ -68,7 +71,9 @@ def add(commands: options.Commands) -> None:
         help=f"then generate programs for so many seconds (default: {DEFAULT_SECONDS:.0f} without --corpus, else none)",
     )
     parser.add_argument("--seed", type=options.seed, default=1, metavar="N", help="of generated programs (default: 1)")
-    parser.add_argument("-o", "--output", type=options.folder, metavar="DIR", help="write text, JSON and a page there")
+    parser.add_argument(
+        "-o", "--output", type=options.folder, metavar="DIR", help="write text, JSON, a page and stopped programs there"
+    )
     options.add_cache_option(parser)
     options.add_json_option(parser)
 
@@ -81,15 +86,18 @@ def run_coverage(arguments: argparse.Namespace, output: Output) -> int:
     made = lines_build(arguments.name, arguments.cache)
     seconds = arguments.time or (0.0 if corpus else DEFAULT_SECONDS)
     with interrupting_on_signals(), LinesRun(made) as run:
-        count, stops = _run_all(run, corpus, seconds, arguments.seed, output)
+        count, stopped = _run_all(run, corpus, seconds, arguments.seed, output)
         measured = run.coverage()
     source = made.source.read_text(encoding="utf-8", errors="replace").splitlines()
     report = judge(measured, source, RULES)
     title = f"mm/zsmalloc.c of {arguments.name}, {count:,} programs"
+    stops = Counter(_told(cause) for _, cause in stopped)
     document = {"name": arguments.name, "programs": count, "stopped": dict(stops), **report_as_json(report)}
     lines = [*text_report(title, report, source), *_stop_lines(stops)]
     if arguments.output is not None:
-        _write(arguments.output, title, lines, document, report, source)
+        _write(arguments.output, lines, document, html_report(title, report, source))
+        for number, (program, _) in enumerate(stopped):
+            write_program(arguments.output / "stopped" / f"{number}.zst", program)
     if arguments.json:
         output.json(document)
     else:
@@ -124,11 +132,9 @@ def _corpus(folder: Path | None, output: Output) -> list[Program]:
     return [program for _, program in loaded.programs]
 
 
-def _run_all(
-    run: LinesRun, corpus: list[Program], seconds: float, seed: int, output: Output
-) -> tuple[int, Counter[str]]:
-    """Run the corpus, then generated programs for so many seconds. Return how many ran, and what stopped some."""
-    start, stops, count = time.monotonic(), Counter[str](), 0
+def _run_all(run: LinesRun, corpus: list[Program], seconds: float, seed: int, output: Output) -> tuple[int, Stopped]:
+    """Run the corpus, then generated programs for so many seconds. Return how many ran, and which were stopped."""
+    start, stopped, count = time.monotonic(), Stopped(), 0
     limit: float | None = None
     with progress_view(output.stderr) as view:
         for number, program in enumerate(_and_generated(corpus, seed) if seconds else corpus):
@@ -137,12 +143,11 @@ def _run_all(
                 limit = limit or now + seconds
                 if now >= limit:
                     break
-            stopped = run.run(program)
+            if (cause := run.run(program)) is not None:
+                stopped.append((program, cause))
             count += 1
-            if stopped is not None:
-                stops[_told(stopped)] += 1
-            view.show(now, f"{count:,} programs, {stops.total()} stopped", min(now / limit, 1.0) if limit else None)
-    return count, stops
+            view.show(now, f"{count:,} programs, {len(stopped)} stopped", min(now / limit, 1.0) if limit else None)
+    return count, stopped
 
 
 def _and_generated(corpus: list[Program], seed: int) -> Iterator[Program]:
@@ -178,9 +183,7 @@ def _stop_lines(stops: Counter[str]) -> list[str]:
     return ["", "programs that were stopped (`zsfuzz run` judges and keeps them)", *shown]
 
 
-def _write(
-    folder: Path, title: str, lines: list[str], document: dict[str, object], report: CoverageReport, source: list[str]
-) -> None:
+def _write(folder: Path, lines: list[str], document: dict[str, object], page: str) -> None:
     write_text(folder / "coverage.txt", "\n".join([*lines, ""]))
     write_text(folder / "coverage.json", json.dumps(document, indent=2) + "\n")
-    write_text(folder / "index.html", html_report(title, report, source))
+    write_text(folder / "index.html", page)

@@ -50,7 +50,6 @@ class LinesRun:
         self._build = build
         self._gcov = gcov_of(build.options.compiler)
         self._process: subprocess.Popen[bytes] | None = None
-        self._number = 0
 
     def __enter__(self) -> Self:
         for path in self._build.folder.rglob("*.gcda"):
@@ -66,12 +65,11 @@ class LinesRun:
 
     def run(self, program: Program) -> Report | Died | None:
         """Run one program; None when nothing stopped it."""
-        self._number += 1
         process = self._started()
         assert process.stdin is not None
         assert process.stdout is not None
         try:
-            pickle.dump(batch_of(program, self._number), process.stdin)
+            pickle.dump(batch_of(program), process.stdin)
             process.stdin.flush()
             report: Report | None = pickle.load(process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
@@ -113,8 +111,8 @@ class LinesRun:
         return process.wait()
 
 
-def batch_of(program: Program, seed: int) -> tuple[array[int], Request]:
-    """Return a program as the C side takes it. seed: of the lanes' turns, where the program leaves them open."""
+def batch_of(program: Program) -> tuple[array[int], Request]:
+    """Return a program as the C side takes it. Lanes take turns as they do in zsfuzz/kernel/runner.py."""
     words = lower_steps(program.steps)
     frames = geometry(program.header.geometry)
     request = Request(
@@ -130,4 +128,4 @@ def batch_of(program: Program, seed: int) -> tuple[array[int], Request]:
     switches = tuple((each.lane, each.operation, each.point, each.to) for each in program.block.schedule)
     if switches:
         return words, replace(request, switches=switches)
-    return words, replace(request, policy=RANDOM, seed=seed)
+    return words, replace(request, policy=RANDOM, seed=sum(words) & 0x7FFFFFFF)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from random import Random
 from types import SimpleNamespace
 from typing import Any, Self
 
@@ -76,18 +75,17 @@ def test_a_corpus_is_run_once_and_nothing_else(capsys: Capture, corpus: Path) ->
     assert "1  the process ended with status -11" in done.out
 
 
-def test_programs_are_generated_for_the_time_asked_for_and_half_have_lanes(capsys: Capture, corpus: Path) -> None:
-    assert call(capsys, "kernel", "coverage", "6.12", "--corpus", corpus, "--time", "0.3").status == 0
+def test_programs_are_generated_for_the_time_asked_for_and_some_have_lanes(capsys: Capture, corpus: Path) -> None:
+    assert call(capsys, "kernel", "coverage", "6.12", "--corpus", corpus, "--time", "0.5").status == 0
     generated = FakeRun.ran[3:]
-    assert len(generated) > 2
-    assert [program.block is not None for program in generated[:4]] == [False, True, False, True]
+    assert {program.block is not None for program in generated} == {True, False}
 
 
 def test_one_seed_gives_one_sequence_of_programs(capsys: Capture, corpus: Path) -> None:
     sequences = []
     for seed in (3, 3, 4):
         call(capsys, "kernel", "coverage", "6.12", "--time", "0.2", "--seed", str(seed))
-        sequences.append(FakeRun.ran[:2])
+        sequences.append(FakeRun.ran[:5])
     assert sequences[0] == sequences[1] != sequences[2]
 
 
@@ -100,19 +98,6 @@ def test_the_folder_has_the_text_the_figures_and_the_page(capsys: Capture, corpu
     assert "return secret(x);" in (tmp_path / "out/index.html").read_text()
     assert (tmp_path / "out/coverage.txt").read_text().startswith("mm/zsmalloc.c of 6.12")
     assert load_program(tmp_path / "out/stopped/0.zst") == FakeRun.ran[1]
-
-
-def test_lanes_share_out_the_last_steps_in_order() -> None:
-    steps = tuple(Free(slot) for slot in range(100))
-    program = kernel_coverage.in_lanes(Program(Header(), steps), Random(1))
-    assert program.block is not None
-    lanes = program.block.lanes
-    assert 2 <= len(lanes) <= 4
-    assert sorted(step.slot for lane in lanes for step in lane if isinstance(step, Free)) == list(
-        range(len(program.steps), 100)
-    )
-    assert program.steps == steps[: len(program.steps)]
-    assert kernel_coverage.in_lanes(program, Random(2)) == program
 
 
 def test_a_name_that_is_nothing_is_a_mistake(capsys: Capture, tmp_path: Path) -> None:

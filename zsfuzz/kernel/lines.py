@@ -17,7 +17,7 @@ import subprocess
 import sys
 from array import array
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -26,8 +26,9 @@ from zsfuzz.errors import HarnessError
 from zsfuzz.kernel.build import Build
 from zsfuzz.kernel.gcov import FileCoverage
 from zsfuzz.kernel.gcov_run import gcov_of, read_coverage
-from zsfuzz.kernel.library import RANDOM, STATE, Report, Request
+from zsfuzz.kernel.library import STATE, Report, Request
 from zsfuzz.kernel.lower import lower_block, lower_steps
+from zsfuzz.kernel.runner import in_block
 from zsfuzz.machine.geometry import geometry
 from zsfuzz.program.program import Program
 
@@ -122,10 +123,6 @@ def batch_of(program: Program) -> tuple[array[int], Request]:
         cadence=_CADENCE,
         text=True,
     )
-    if program.block is None:
-        return words, request
-    words.extend(lower_block(program.block.lanes))
-    switches = tuple((each.lane, each.operation, each.point, each.to) for each in program.block.schedule)
-    if switches:
-        return words, replace(request, switches=switches)
-    return words, replace(request, policy=RANDOM, seed=sum(words) & 0x7FFFFFFF)
+    if program.block is not None:
+        words.extend(lower_block(program.block.lanes))
+    return words, in_block(program, request, None)

@@ -3,19 +3,19 @@
 In:    the words after `kernel`.
 Out:   one command a module, added here in the order in which they are used.
 Never: work of its own.
-Next:  zsfuzz/cli/kernel_fetch.py, zsfuzz/cli/kernel_list.py.
+Next:  zsfuzz/cli/kernel_fetch.py, zsfuzz/cli/kernel_list.py, zsfuzz/cli/kernel_coverage.py.
 """
 
 from __future__ import annotations
 
 from typing import cast
 
-from zsfuzz.cli import kernel_build, kernel_fetch, kernel_list, options
+from zsfuzz.cli import kernel_build, kernel_coverage, kernel_fetch, kernel_list, options
 
-_EXAMPLES = kernel_fetch.EXAMPLES + kernel_build.EXAMPLES + kernel_list.EXAMPLES
-
-PARTS = (kernel_fetch, kernel_build, kernel_list)
+PARTS = (kernel_fetch, kernel_build, kernel_list, kernel_coverage)
 """A new command of this family is a module with EXAMPLES and add(), named here."""
+
+_EXAMPLES = "".join(module.EXAMPLES for module in PARTS)
 
 
 def add(commands: options.Commands) -> None:

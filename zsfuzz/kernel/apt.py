@@ -115,7 +115,8 @@ class PrivateApt:
         Errors: UsageError when the download fails or is not what the suite's index says.
         """
         wanted = f"{candidate.package}={candidate.version}"
-        told, status = self._apt(["apt-get", "download", "--print-uris", wanted])
+        # Asked in a folder that never holds the package: where apt finds it whole, it has nothing to say.
+        told, status = self._apt(["apt-get", "download", "--print-uris", wanted], folder="archives")
         promised = apt_text.download_of(told)
         if status != 0 or promised is None:
             raise UsageError(f"apt does not say where {wanted} is: {apt_text.complaint(told)}; run it again")
@@ -143,8 +144,10 @@ class PrivateApt:
         """Remove the folder."""
         shutil.rmtree(self._folder)
 
-    def _apt(self, words: Sequence[str], tick: Callable[[float], None] = lambda _: None) -> tuple[list[str], int]:
-        return _run(words, self._folder / "packages", {"APT_CONFIG": str(self._folder / "apt.conf")}, tick)
+    def _apt(
+        self, words: Sequence[str], tick: Callable[[float], None] = lambda _: None, folder: str = "packages"
+    ) -> tuple[list[str], int]:
+        return _run(words, self._folder / folder, {"APT_CONFIG": str(self._folder / "apt.conf")}, tick)
 
 
 def _quietly(words: Sequence[str]) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from zsfuzz.kernel.versions import is_debian_suite
@@ -22,6 +23,9 @@ _SETTING = re.compile(r'(Acquire::\S*) "[^"]*";')
 _NOT_TAKEN = ("Acquire::Allow", "Acquire::IndexTargets", "Acquire::Changelogs", "Acquire::Languages")
 """Settings that are not taken over: a machine's leave to use unsigned suites is not ours, the rest is not needed."""
 _PROGRESS = re.compile(r"(?:dl|pm)status:[^:]*:([0-9.]+):")
+_HARMLESS = re.compile(r"Download is performed unsandboxed|Some index files failed to download")
+_ABSENT = re.compile(r"\b404\b|File not found|does not have a Release file")
+NO_KEY = "NO_PUBKEY"
 _DOWNLOAD = re.compile(r"'[^']*' (\S+) \d+ SHA256:([0-9a-f]{64})")
 
 
@@ -152,15 +156,24 @@ def part_done(line: str) -> float | None:
 
 
 def complaint(lines: Sequence[str]) -> str:
-    """Return the line that tells best what went wrong, in a form that fits into a sentence; "" for none.
+    """Return what tells best what went wrong, in a form that fits into a sentence; "" for nothing.
 
-    An `Err:` line is followed by its cause, indented: that says more than apt's summary of it.
+    An `Err:` line is followed by its cause, indented: that says more than apt's summary of it. Of several causes a
+    missing key comes first, and a suite that a mirror does not carry last: it may be missing rightly.
     """
-    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+    causes = []
+    for line, following in pairwise([*lines, ""]):
         if line.startswith("Err:") and following.startswith("  "):
-            return f"{following.strip()} ({' '.join(line.split()[1:4])})"
+            causes.append(f"{following.strip()} ({' '.join(line.split()[1:4])})")
     for mark in ("E: ", "W: "):
-        for line in lines:
-            if line.startswith(mark):
-                return line.removeprefix(mark).strip().rstrip(".")
-    return ""
+        causes += [line.removeprefix(mark).strip().rstrip(".") for line in lines if line.startswith(mark)]
+    return min((cause for cause in causes if not _HARMLESS.search(cause)), key=_rank, default="")
+
+
+def _rank(cause: str) -> int:
+    return 0 if NO_KEY in cause else 2 if is_absence(cause) else 1
+
+
+def is_absence(cause: str) -> bool:
+    """Whether a complaint says that a mirror was asked and does not have the file."""
+    return bool(_ABSENT.search(cause))

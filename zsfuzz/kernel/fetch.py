@@ -17,7 +17,7 @@ from pathlib import Path
 
 from zsfuzz.errors import UsageError
 from zsfuzz.kernel.apt import PrivateApt, Progress, read_machine
-from zsfuzz.kernel.apt_text import Candidate
+from zsfuzz.kernel.apt_text import NO_KEY, Candidate, is_absence
 from zsfuzz.kernel.cache import kernel_folder, source_folder
 from zsfuzz.kernel.source import (
     NEEDED,
@@ -124,15 +124,16 @@ def _find(recipe: KernelSource, apt: PrivateApt, progress: Progress) -> Candidat
             return candidate
         complaints.append(complaint)
     asked = ", ".join(suite for suites in recipe.rounds for suite in suites)
-    if cause := next(filter(None, complaints), ""):
+    causes = [complaint for complaint in complaints if complaint and not is_absence(complaint)]
+    if not causes:
         raise UsageError(
-            f"no package of kernel {recipe.version} could be found: {cause}; check the network (and apt's proxy "
-            "settings), then run it again"
+            f"none of the suites {asked} has a package of kernel {recipe.version} on this machine's mirrors; take "
+            "another version or give a tree: zsfuzz kernel build TREE"
         )
-    raise UsageError(
-        f"none of the suites {asked} has a package of kernel {recipe.version} on this machine's mirrors; take another "
-        "version or give a tree: zsfuzz kernel build TREE"
-    )
+    mend = "check the network (and apt's proxy settings)"
+    if NO_KEY in causes[0]:
+        mend = "install a newer debian-archive-keyring, or name the mirror's own --keyring"
+    raise UsageError(f"no package of kernel {recipe.version} could be found: {causes[0]}; {mend}, then run it again")
 
 
 def _swap(new: Path, folder: Path) -> None:

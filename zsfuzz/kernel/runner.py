@@ -189,7 +189,7 @@ class KernelRunner:
         runs: dict[int, SideRun] = {}
         for number in _order_of(sides, program):
             led = next(iter(runs.values()), None)
-            asked = _in_block(program, request, led)
+            asked = in_block(program, request, led)
             runs[number] = self._run_side(sides[number], _ROLES[number], program, words, asked, config)
             if led is not None and led.schedule is not None:
                 runs[number].schedule, runs[number].lengths = led.schedule, led.lengths
@@ -278,7 +278,7 @@ def _order_of(sides: Sides, program: Program) -> tuple[int, int]:
     return (leader, 1 - leader)
 
 
-def _in_block(program: Program, request: Request, led: SideRun | None) -> Request:
+def in_block(program: Program, request: Request, led: SideRun | None) -> Request:
     """Return the request with the schedule of the block, or the policy that makes it. led: the side before."""
     block = program.block
     if block is None:

@@ -1050,6 +1050,8 @@ static void run_program(void *argument)
 				next += at[1 + lane];
 			ran_parallel = true;
 			run_parallel(at);
+			ran_parallel = true;
+			run_parallel(at);
 			at = next;
 			if (options->audit)
 				audit();

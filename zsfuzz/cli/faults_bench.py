@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from zsfuzz.campaign.engines import ENGINES, LATER
+from zsfuzz.campaign.engines import ENGINES
 from zsfuzz.cli import options, status
 from zsfuzz.cli.output import Output
 from zsfuzz.cli.signals import interrupting_on_signals
@@ -103,9 +103,8 @@ def engines_of(text: str | None) -> tuple[str, ...]:
     """Return the engines of a comma-separated list. Errors: UsageError for an unknown one."""
     names = tuple(dict.fromkeys(name.strip() for name in (text or "coverage,random").split(",") if name.strip()))
     for name in names:
-        if name in LATER or name not in ENGINES:
-            reason = "is not built yet" if name in LATER else "is unknown"
-            raise UsageError(f"--engines: {name} {reason}; use some of {', '.join(ENGINES)}")
+        if name not in ENGINES:
+            raise UsageError(f"--engines: {name} is unknown; use some of {', '.join(ENGINES)}")
     if not names:
         raise UsageError(f"--engines names none; use some of {', '.join(ENGINES)}")
     return names

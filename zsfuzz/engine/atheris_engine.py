@@ -131,13 +131,7 @@ class AtherisEngine:
         corpus: Path | None = None,
         parallel_percent: int = 0,
     ) -> None:
-        """modules: to instrument. corpus: a folder that libFuzzer reads, and adds to what reaches something new.
-
-        Errors: HarnessError for a second engine in one process.
-        """
-        if AtherisEngine._made:
-            raise HarnessError("libFuzzer can be made once in a process; start another one")
-        AtherisEngine._made = True
+        """modules: to instrument. corpus: a folder that libFuzzer reads, and adds to what reaches something new."""
         self._atheris = atheris_module()
         self._bytes = ProgramBytes(seed, settings or GenerateSettings(), parallel_percent)
         self._instrumented = instrument(modules)
@@ -151,7 +145,7 @@ class AtherisEngine:
     # -- an Engine
 
     def next_program(self) -> Program:
-        """Return the program that libFuzzer wants to see run."""
+        """Return the program that libFuzzer wants to see run. Errors: HarnessError for a second engine in a process."""
         return self._pulled.next_program()
 
     def feedback(self, program: Program, result: RunResult) -> None:
@@ -165,6 +159,9 @@ class AtherisEngine:
     # -- the driver
 
     def _drive(self, ask: Ask) -> None:
+        if AtherisEngine._made:
+            raise HarnessError("libFuzzer can be made once in a process; start another one")
+        AtherisEngine._made = True
         self._ask = ask
         guarded = self._pulled.guarded
         self._atheris.Setup(

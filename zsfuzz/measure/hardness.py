@@ -29,4 +29,5 @@ def measurement() -> dict[str, Any]:
 def is_hard(fault_id: str) -> bool:
     """Return whether blind random search missed a fault with every seed; False for one that was not measured."""
     missed: dict[str, int] = measurement()["missed"]
-    return missed.get(fault_id) == measurement()["seeds"]
+    seeds: int = measurement()["seeds"]
+    return missed.get(fault_id) == seeds

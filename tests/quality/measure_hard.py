@@ -1,56 +1,60 @@
 """Measure which faults are hard: write zsfuzz/measure/hard.json again.
 
 In:    every sequential fault; the engine `random`, the seeds and the budget of zsfuzz/measure/hardness.py.
-Out:   zsfuzz/measure/hard.json: how often each fault was found. Faults of both sides are found by any oracle but a
-       divergence.
-Never: an engine that learns: hard means that blind search does not meet it.
+Out:   zsfuzz/measure/hard.json: with how many seeds each fault was missed before one found it. Faults of both sides are
+       found by any oracle but a divergence.
+Never: an engine that learns: hard means that blind search does not meet a fault with any seed.
 Next:  who reads it: zsfuzz/measure/hardness.py.
 
-    python -m tests.quality.measure_hard [JOBS [FOLDER]]       # goes on where it was; half an hour of processor time
+    python -m tests.quality.measure_hard                    # half an hour of processor time
+    python -m tests.quality.measure_hard G-undo-zone ...    # these again, the others as they are in the file
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
+import time
 
-from zsfuzz.measure.bench import BenchProgress, run_bench
-from zsfuzz.measure.cell import CellResult
-from zsfuzz.measure.hardness import BUDGET_SECONDS, ENGINE, MEASURED, SEEDS
-from zsfuzz.measure.plan import Plan, chosen_faults
-from zsfuzz.measure.store import Store, sources_digest
-
-
-def watch(progress: BenchProgress) -> None:
-    """Tell of a cell that took long."""
-    last = progress.last
-    if last is not None and last.seconds > 1.0:
-        sys.stderr.write(f"{progress.done}/{progress.total} {last.key.name}: {last.status} {last.seconds:.1f} s\n")
+from zsfuzz.measure.cell import CellKey, run_cell
+from zsfuzz.measure.hardness import BUDGET_SECONDS, ENGINE, MEASURED, SEEDS, measurement
+from zsfuzz.target.fault import Fault
+from zsfuzz.target.registry import faults
 
 
-def main(words: list[str]) -> None:
-    """Measure, and write the file."""
-    jobs = int(words[0]) if words else 1
-    store = Store(Path(words[1]) if len(words) > 1 else Path("zsfuzz-bench"), sources_digest())
-    results: list[CellResult] = []
-    for shared in (False, True):
-        plan = Plan(chosen_faults((), None, 0, shared=shared), (ENGINE,), SEEDS, BUDGET_SECONDS, shared)
-        results += run_bench(plan, store, jobs, watch)
-    found: dict[str, int] = {}
-    for result in results:
-        found[result.key.fault] = found.get(result.key.fault, 0) + result.found
+def seeds_missed(fault: Fault) -> int:
+    """Return with how many seeds, from 0 on, a fault was missed before one found it; SEEDS when none did."""
+    for seed in range(SEEDS):
+        if run_cell(CellKey(fault.id, ENGINE, seed, fault.shared), BUDGET_SECONDS, time.process_time).found:
+            return seed
+    return SEEDS
+
+
+def main(names: list[str]) -> None:
+    """Measure, and write the file after each fault."""
+    kept: dict[str, int] = measurement()["missed"] if names else {}
+    catalogue = [fault for fault in faults().values() if not fault.concurrent]
+    missed = {fault.id: kept[fault.id] for fault in catalogue if fault.id in kept and fault.id not in names}
+    for fault in catalogue:
+        if fault.id not in missed and (not names or fault.id in names):
+            missed[fault.id] = seeds_missed(fault)
+            sys.stdout.write(f"{fault.id}: missed with {missed[fault.id]} of {SEEDS} seeds\n")
+            sys.stdout.flush()
+            write({fault.id: missed[fault.id] for fault in catalogue if fault.id in missed})
+
+
+def write(missed: dict[str, int]) -> None:
+    """Write the file."""
     document = {
         "command": "python -m tests.quality.measure_hard",
         "engine": ENGINE,
         "seeds": SEEDS,
         "budget_seconds": BUDGET_SECONDS,
         "clock": "processor seconds",
-        "hard": sum(count == 0 for count in found.values()),
-        "found": found,
+        "hard": sum(count == SEEDS for count in missed.values()),
+        "missed": missed,
     }
     MEASURED.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    sys.stdout.write(f"{document['hard']} of {len(found)} faults are hard\n")
 
 
 if __name__ == "__main__":

@@ -21,12 +21,13 @@ BUDGET_SECONDS: Final = 10.0
 
 @cache
 def measurement() -> dict[str, Any]:
-    """Return the measurement: {"engine", "seeds", "budget_seconds", "command", "found": {id: times found}}."""
+    """Return the measurement. "missed": id -> with how many seeds it was missed before one found it."""
     document: dict[str, Any] = json.loads(MEASURED.read_text(encoding="utf-8"))
     return document
 
 
 def is_hard(fault_id: str) -> bool:
     """Return whether blind random search missed a fault with every seed; False for one that was not measured."""
-    found: dict[str, int] = measurement()["found"]
-    return found.get(fault_id) == 0
+    missed: dict[str, int] = measurement()["missed"]
+    seeds: int = measurement()["seeds"]
+    return missed.get(fault_id) == seeds

@@ -21,15 +21,23 @@ from __future__ import annotations
 
 import ast
 import difflib
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Any, Final
 
 PACKAGES: Final = ("reference", "candidate")
 _ROOT: Final = Path(__file__).resolve().parents[2]
-_LEFT_ALONE: Final = ("__init__.py", "faults.py", "rare_faults.py", "hazards.py", "slips.py", "literal.py")
+_LEFT_ALONE: Final = (
+    "__init__.py",
+    "faults.py",
+    "rare_faults.py",
+    "lane_faults.py",
+    "hazards.py",
+    "slips.py",
+    "literal.py",
+)
 
 _OPERATORS: Final[dict[type[ast.operator], str]] = {
     ast.Add: "-",
@@ -118,9 +126,17 @@ def all_mutants() -> list[Mutant]:
     return [mutant for path in model_files() for mutant in mutants_of(path, source_of(path))]
 
 
-def sample(mutants: Sequence[Mutant], wanted: int, rng: Random) -> list[Mutant]:
-    """Return `wanted` mutants, or all, drawn without a preference, in their order."""
-    taken = sorted(rng.sample(range(len(mutants)), min(wanted, len(mutants))))
+def sample(mutants: Sequence[Mutant], wanted: int, seed: int) -> list[Mutant]:
+    """Return `wanted` mutants, or all, drawn without a preference, in their order.
+
+    A mutant's key and the seed say whether it is drawn, so that a change of the sources leaves most of a sample as it
+    was.
+    """
+
+    def lot(number: int) -> bytes:
+        return hashlib.sha256(f"{seed} {mutants[number].describe()}".encode()).digest()
+
+    taken = sorted(sorted(range(len(mutants)), key=lot)[:wanted])
     return [mutants[number] for number in taken]
 
 

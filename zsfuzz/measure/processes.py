@@ -30,6 +30,7 @@ PROCESSOR_GRACE_SECONDS: Final = 60
 WALL_FACTOR: Final = 60
 WALL_GRACE_SECONDS: Final = 600.0
 """A machine may be busy with other things, so the clock on the wall only ends what sleeps for ever."""
+WORKER: Final = "zsfuzz.measure.worker"
 _POLL_SECONDS: Final = 0.02
 _ROOT: Final = Path(__file__).resolve().parents[2]  # a worker imports what this process has imported
 
@@ -84,7 +85,7 @@ def run_jobs(
 def _start(number: int, job: dict[str, Any], limit_seconds: float) -> _Running:
     output, errors = (tempfile.TemporaryFile("w+") for _ in range(2))  # noqa: SIM115 - _result_of() closes them
     process = subprocess.Popen(
-        [sys.executable, "-m", "zsfuzz.measure.worker"],
+        [sys.executable, "-m", WORKER],
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=errors,

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from random import Random
 from typing import Any, Final
 
 from zsfuzz.errors import HarnessError
@@ -151,7 +150,7 @@ def run_mutants(
 ) -> Score:
     """Run a sample of mutants, those that are not in the store yet. Errors: HarnessError for a broken worker."""
     population = all_mutants()
-    mutants = sample(population, wanted, Random(seed))
+    mutants = sample(population, wanted, seed)
     written = reasons()
     documents: dict[int, dict[str, Any]] = {}
     for number, mutant in enumerate(mutants):

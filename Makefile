@@ -11,6 +11,7 @@ CANARY_SECONDS ?= 15
 CANARY_DATE ?= $(shell date -u +%F)
 CLEAN_SECONDS ?= 15
 PYTEST_ARGS ?= -n auto
+PYTHONS ?= 3.11 3.12 3.13
 
 # GNU make answers 2 for any recipe that fails, but under -q it hands a recipe's status 1 on as it is (lines
 # that begin with + run even then). `make fuzz` uses that: 0 is nothing found, 1 is a finding.
@@ -26,6 +27,7 @@ help:
 	@echo 'make fuzz     fuzz reference against candidate for $(FUZZ_SECONDS) s; status 0: nothing found, 1: a finding'
 	@echo 'make test     run every test'
 	@echo 'make check    what CI runs: format, lint, types, house rules, tests, fuzz smoke with a planted canary'
+	@echo 'make pythons  environments for the other Pythons that are here; tests compare their results with this one'
 	@echo 'make bench    measure, print a table, write bench/results.json'
 	@echo 'make seeds    make the seed corpus again'
 	@echo 'make canaries measure again which faults are always found'
@@ -82,6 +84,21 @@ smoke: $(STAMP)
 	  if [ $$status -ne 0 ]; then echo "smoke: status $$status instead of 0, see .fuzz/clean.json" >&2; exit 1; fi
 	@echo 'smoke: the canary was found, the clean pair is clean'
 
+# One environment for each version of Python that is here, for tests/e2e/test_same_everywhere.py: greenlet is compiled
+# for one version, so others cannot borrow it from .venv.
+pythons:
+	@for version in $(PYTHONS); do \
+	  for python in "python$$version" "$${PYENV_ROOT:-$$HOME/.pyenv}/versions/$$version".*/bin/python; do \
+	    if "$$python" -c '' 2> /dev/null; then \
+	      echo "making .venv-$$version ..."; \
+	      "$$python" -m venv --clear ".venv-$$version" && \
+	      ".venv-$$version/bin/python" -m pip install --quiet --disable-pip-version-check --editable . || exit 1; \
+	      continue 2; \
+	    fi; \
+	  done; \
+	  echo "no Python $$version here"; \
+	done
+
 bench: $(STAMP)
 	$(PY) -m bench.run
 
@@ -97,5 +114,5 @@ seeds: $(STAMP)
 	$(VENV)/bin/zsfuzz corpus distill corpus/seeds .fuzz/seeds-sequential --cover landmarks --text
 
 clean:
-	rm -rf $(VENV) .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis zsfuzz.egg-info build dist
+	rm -rf $(VENV) $(VENV)-3.* .fuzz .mypy_cache .pytest_cache .ruff_cache .hypothesis zsfuzz.egg-info build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -74,7 +74,7 @@ LAYERS: Layers = {
     "zsfuzz.trace": _layer("zsfuzz.errors", "zsfuzz.policy", "zsfuzz.program"),
     "zsfuzz.kernel": _layer(*_RUN),
     "zsfuzz.campaign": _layer(*_WORK, "zsfuzz.kernel"),
-    "zsfuzz.report": _layer(*_WORK, "zsfuzz.campaign"),
+    "zsfuzz.report": _layer(*_WORK, "zsfuzz.kernel", "zsfuzz.campaign"),
     "zsfuzz.measure": _layer(*_WORK, "zsfuzz.campaign"),
     "zsfuzz.pytest_plugin": _layer(*_ALL),
     "zsfuzz.cli": _layer(*_ALL),

@@ -115,7 +115,7 @@ def test_status_3_still_prints_one_json_object(fake: FakeRunner, capsys: Capture
     done = call(capsys, "run", "--runs", "2", "--json")
     document = json.loads(done.out)
     assert document["fault"]["reason"] == "ValueError: boom"
-    assert load_program(document["fault"]["program"]).steps
+    assert load_program(document["fault"]["program"]).operations_count
 
 
 def test_a_corpus_folder_is_made_and_filled(fake: FakeRunner, capsys: Capture) -> None:

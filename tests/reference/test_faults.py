@@ -140,7 +140,7 @@ def an_empty_zspage_is_not_isolated(world: World) -> None:
 
 SCENARIOS: dict[str, tuple[Scenario, str]] = {
     "A01": (neighbours_of_the_last_shared_class, "AssertionError"),
-    "A03": (a_huge_page_migrates, "AssertionError"),
+    "A03": (a_huge_page_migrates, "misaligned access"),
     "A04": (a_zspage_empties_while_isolated, "Freeing non-empty class"),
     "A16": (pages_that_nobody_can_move, "AssertionError"),
     "G-fullness-threshold": (a_zspage_fills, "AssertionError"),
@@ -170,11 +170,15 @@ def world_with(target: type[Zsmalloc], fault_id: str) -> World:
     return World(target=target, switches=("no_compaction",) if fault_id == "A16" else ())
 
 
-def test_every_fault_has_a_scenario() -> None:
-    assert [fault.id for fault in FAULTS] == list(SCENARIOS)
+WITH_SCENARIO = [fault for fault in FAULTS if fault.id in SCENARIOS]
+"""Those that a few calls show. All others are shown by programs: tests/quality/."""
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.id)
+def test_every_scenario_is_of_a_fault_in_the_order_of_the_catalogue() -> None:
+    assert [fault.id for fault in WITH_SCENARIO] == list(SCENARIOS)
+
+
+@pytest.mark.parametrize("fault", WITH_SCENARIO, ids=lambda fault: fault.id)
 def test_a_planted_fault_shows(fault: Fault) -> None:
     scenario, shows = SCENARIOS[fault.id]
     target = cast(type[Zsmalloc], plant(Zsmalloc, [fault]))

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench.costs import PARTS, measure_costs
-from bench.run import main
+from bench.run import SECTIONS, main
 from bench.work import WorkNotDone
 from zsfuzz.execute.execution import Execution
 
@@ -28,7 +28,7 @@ def test_a_quick_run_writes_every_section(
     out = tmp_path / "results.json"
     assert main(["--quick", "--out", str(out)]) == 0
     results = json.loads(out.read_text(encoding="utf-8"))
-    assert set(results) == {"environment", "quick", "loop", "lanes", "replay", "costs", "policies", "workers", "kernel"}
+    assert set(results) == {"environment", "quick", *SECTIONS}
     assert "not there" in results["kernel"]["not_measured"]
     assert results["quick"] is True
     assert set(results["environment"]) >= {"python", "hypothesis", "cpus"}

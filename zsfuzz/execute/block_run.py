@@ -117,15 +117,18 @@ class BlockExecution:
         return body
 
     def _words(self) -> list[CounterWord]:
-        """Return the words to watch: of the pools and classes in use, and of the zspages that exist now."""
+        """Return the words to watch: of the pools and classes in use, and of the zspages that exist now.
+
+        A zspage's memory may be another one's before the block ends, of a class with more objects: so `inuse` is held
+        against the most that any class has.
+        """
         side, contract = self.side, self.shared.contract
-        classes = side.machine.geometry.size_classes
+        most = max(each.objs_per_zspage for each in side.machine.geometry.size_classes.classes)
         words: list[CounterWord] = []
         for number, pool in side.pools.items():
             words.extend(side.target.counter_words(pool, contract.classes_used(number)))
         for zspage in dict.fromkeys(side.target.zspage_of(handle) for handle in side.handles.values()):
-            view = side.target.zspage_view(zspage)
-            words.extend(side.target.zspage_words(view, classes.class_at(view.class_index).objs_per_zspage))
+            words.extend(side.target.zspage_words(side.target.zspage_view(zspage), most))
         return words
 
     # -- checks

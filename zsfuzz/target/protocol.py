@@ -218,5 +218,5 @@ class Target(ABC):
         return ()
 
     def zspage_words(self, view: ZspageView, objs_per_zspage: int) -> Iterable[CounterWord]:
-        """Return the numbers of a zspage that are watched while lanes run."""
+        """Return the numbers of a zspage that are watched while lanes run. objs_per_zspage: the most of any class."""
         return ()

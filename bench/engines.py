@@ -8,8 +8,11 @@ Next:  the text in bench/tables.py; Hypothesis with every advantage instead of a
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from random import Random
 from time import process_time
@@ -52,31 +55,42 @@ class EngineFigures:
 
 def measure_engines(seconds: float, seed: int, say: Callable[[str], None] = lambda _: None) -> EngineFigures:
     """Return the figures. Errors: WorkNotDone; whatever a run raises."""
-    gain, family_gain = _gain(seed, max(20, int(seconds * 10)))  # first: atheris slows everything behind it
+    gain, family_gain = _gain(seed, max(40, int(seconds * 20)))
     rows = []
     for name, make in _engines(seed).items():
-        row = _row(name, make(), seconds)
-        say(f"{name}: {row.programs / row.seconds:,.0f} programs a second, {row.features:,} features")
-        rows.append(row)
+        rows.append(_row(name, make(), seconds))
+        say(_told(rows[-1]))
+    if find_spec("atheris") is not None:
+        rows.append(_atheris_row(seconds, seed))
+        say(_told(rows[-1]))
     return EngineFigures(seed, tuple(rows), gain, family_gain)
 
 
+def _told(row: EngineRow) -> str:
+    return f"{row.name}: {row.programs / row.seconds:,.0f} programs a second, {row.features:,} features"
+
+
 def _engines(seed: int) -> dict[str, Callable[[], Engine]]:
-    """Return how to make each engine; atheris where it is installed, and last: it instruments the targets."""
-    engines: dict[str, Callable[[], Engine]] = {
+    """Return how to make each engine that leaves its process as it was."""
+    return {
         "random": lambda: RandomEngine(Random(seed)),
         "coverage": lambda: CoverageEngine(Random(seed)),
         "hypothesis": lambda: HypothesisEngine(Random(seed)),
     }
-    if find_spec("atheris") is not None:
-        engines["atheris"] = lambda: _atheris(seed)
-    return engines
 
 
-def _atheris(seed: int) -> Engine:
+def _atheris_row(seconds: float, seed: int) -> EngineRow:
+    """Measure atheris in a process of its own: it instruments the targets, and there is one in a process."""
+    words = [sys.executable, "-m", "bench.engines", str(seconds), str(seed)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    must(done.returncode == 0, f"atheris: its process ended with status {done.returncode}: {done.stderr[-300:]}")
+    return EngineRow(**json.loads(done.stdout))
+
+
+def _measure_atheris(seconds: float, seed: int) -> EngineRow:
     from zsfuzz.engine.atheris_engine import AtherisEngine
 
-    return AtherisEngine(seed, modules=target_modules("reference", "candidate"))
+    return _row("atheris", AtherisEngine(seed, modules=target_modules("reference", "candidate")), seconds)
 
 
 def _row(name: str, engine: Engine, seconds: float) -> EngineRow:
@@ -114,3 +128,7 @@ def _gain(seed: int, count: int) -> tuple[float, float]:
     must(spent[True][0] > 0, "no program went on from a checkpoint")
     total = [spent[True][side] + spent[False][side] for side in (0, 1)]
     return total[1] / total[0], spent[True][1] / spent[True][0]
+
+
+if __name__ == "__main__":
+    json.dump(asdict(_measure_atheris(float(sys.argv[1]), int(sys.argv[2]))), sys.stdout)

@@ -33,7 +33,7 @@ def test_a_quick_run_writes_every_section(
     assert results["quick"] is True
     assert set(results["environment"]) >= {"python", "hypothesis", "cpus"}
     printed = capsys.readouterr().out
-    for heading in ("fuzz loop:", "replay of", "costs:", "policies:", "workers:", "kernels:"):
+    for heading in ("fuzz loop:", "replay of", "costs:", "policies:", "workers:", "engines:", "kernels:"):
         assert heading in printed
 
 

@@ -182,8 +182,6 @@ def test_the_handlers_of_signals_are_put_back(fake: FakeRunner, capsys: Capture)
         (["--workers", "2", "--program-time", "0"], "seconds above 0"),
         (["--workers", "2", "--memory", "0"], "0 is too small"),
         (["--workers", "2", "--engine", "steam"], "--engine steam is unknown"),
-        (["--engine", "atheris"], "not built yet"),
-        (["--engine", "hypothesis"], "not built yet"),
         (["--engine", "steam"], "--engine steam is unknown"),
         (["--geometry", "round"], "--geometry round is unknown"),
         (["--findings", ""], "name a folder"),

@@ -108,6 +108,7 @@ class CoverageEngine:
         program = replace(program, header=_plain(program.header), steps=program.steps[: self._settings.max_steps])
         if self._settings.geometry is not None:
             program = with_geometry(program, self._settings.geometry)
+        self._counts["seeds"] += 1
         self._seeds.append(program)
 
     # -- programs
@@ -115,7 +116,8 @@ class CoverageEngine:
     def next_program(self) -> Program:
         """Return a seed, a new program or a mutant."""
         program, origin = self._next()
-        self._counts[origin.way] += 1
+        if origin is not _SEED:
+            self._counts[origin.way] += 1
         self._pending.append((program, origin))
         return program
 

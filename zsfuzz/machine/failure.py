@@ -40,7 +40,9 @@ class FailureInjection:
 
     def hits(self, name: str) -> bool:
         """Return whether this allocation fails. name: a slab cache, or "page"."""
-        kind = "zspage" if name.startswith(KMALLOC) else KIND_OF_CACHE.get(name, name)
+        kind = name
+        if name not in self._countdown:
+            kind = "zspage" if name.startswith(KMALLOC) else KIND_OF_CACHE.get(name, name)
         left = self._countdown.get(kind)
         if left is None:
             return False

@@ -173,7 +173,7 @@ COMMON_FAULTS: Final = (
     _fault(
         "A03",
         _HugeHeadDereference,
-        "invariant I1",
+        "memory misaligned access, invariant I1",
         "the handle in a huge page's word is dereferenced, and the object does not look allocated",
         origin="12a7bfad5bb8, Hui Zhu, 2015",
     ),

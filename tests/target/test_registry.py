@@ -25,7 +25,7 @@ def test_the_built_in_targets_have_their_own_names() -> None:
     [
         ("", "unknown target"),
         ("refrence", "unknown target"),
-        ("kernel:5.10", "kernel targets are not built"),
+        ("kernel:5.10", "a kernel does not speak the target protocol"),
         ("no_such_module:Thing", "cannot import 'no_such_module'"),
         ("zsfuzz.errors:Nothing", "has no 'Nothing'"),
         ("zsfuzz.errors:UsageError", "no subclass of zsfuzz.target.protocol.Target"),

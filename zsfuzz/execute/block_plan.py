@@ -22,6 +22,9 @@ from zsfuzz.program import ops
 from zsfuzz.program.block import Block
 from zsfuzz.program.ops import Operation
 
+OF_ONE_CALLER = (ops.Scanner.DO_MIGRATE_RANGE, ops.Scanner.ISOLATE_SINGLE_PAGEBLOCK)
+"""Scanners that rely on their caller having the range for itself: beside other lanes they come with offline and contig."""
+
 USER_OF_SLOT = (ops.Malloc, ops.Free, ops.Map, ops.Unmap, ops.Read, ops.Write)
 USER_OF_POOL = (ops.Malloc, ops.Compact, ops.Stats, ops.HugeClassSize, ops.CreatePool, ops.DestroyPool)
 USER_OF_PAGE_SLOT = (ops.Isolate, ops.Putback)
@@ -113,8 +116,8 @@ class _Owners:
         """Return whether what an operation uses may be used by a lane."""
         if isinstance(operation, ops.Trim) and self.pools:
             return False  # it looks at every pool
-        if isinstance(operation, ops.Scan) and operation.scanner is ops.Scanner.DO_MIGRATE_RANGE:
-            return False  # its caller has isolated the range: beside other lanes it comes with offline only
+        if isinstance(operation, ops.Scan) and operation.scanner in OF_ONE_CALLER:
+            return False
         if isinstance(operation, USER_OF_SLOT) and self.slots.get(operation.slot, lane) != lane:
             return False
         if isinstance(operation, USER_OF_POOL) and self.pools.get(operation.pool, lane) != lane:

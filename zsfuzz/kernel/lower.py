@@ -80,6 +80,8 @@ def _migrate(step: ops.Migrate) -> tuple[int, ...]:
 
 def _fail(step: ops.Fail) -> tuple[int, ...]:
     operation = _FAIL_OPERATIONS.get(step.operation._value_, _FAIL_OTHER)
+    if step.operation is ops.FailOperation.CREATE_POOL and step.what is not ops.FailWhat.HANDLE:
+        operation = _FAIL_OTHER  # what a pool is made of comes from allocations that the two machines count apart
     return (FAIL | operation | _FAIL_WHATS[step.what._value_] | step.ordinal << 32,)
 
 

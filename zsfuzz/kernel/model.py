@@ -327,7 +327,8 @@ class Model:
         return _one(self.side.speculative_put(step.ref_slot))
 
     def _fail(self, step: ops.Fail) -> Outcome | None:
-        self.contract.armed[(step.operation.value, step.what.value)] = step.ordinal
+        if step.operation is not ops.FailOperation.CREATE_POOL or step.what is ops.FailWhat.HANDLE:
+            self.contract.armed[(step.operation.value, step.what.value)] = step.ordinal
         return (0,)
 
     # -- the observation

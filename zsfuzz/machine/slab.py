@@ -155,6 +155,7 @@ class Slab:
             words[at + _FREELIST] = address
             if words[at + _TYPESAFE]:
                 shadow[slot : slot + (size >> 3)] = bytes(size >> 3)
+                memory.arena[slot << 3 : (slot << 3) + size] = bytes([SLAB_POISON]) * size  # a new slab holds anything
                 words[slot + (size >> 3)] = self._checksum(slot, size >> 3)
 
     def kmem_cache_free(self, cache: int, address: int) -> None:

@@ -23,7 +23,7 @@ from zsfuzz.program.block import Block
 from zsfuzz.program.ops import Operation
 
 OF_ONE_CALLER = (ops.Scanner.DO_MIGRATE_RANGE, ops.Scanner.ISOLATE_SINGLE_PAGEBLOCK)
-"""Scanners that rely on their caller having the range for itself: beside other lanes they come with offline and contig."""
+"""Scanners whose caller has the range for itself: beside other lanes they come with offline and contig."""
 
 USER_OF_SLOT = (ops.Malloc, ops.Free, ops.Map, ops.Unmap, ops.Read, ops.Write)
 USER_OF_POOL = (ops.Malloc, ops.Compact, ops.Stats, ops.HugeClassSize, ops.CreatePool, ops.DestroyPool)

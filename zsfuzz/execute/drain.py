@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from zsfuzz.machine.failure import KMALLOC
 from zsfuzz.machine.layout import NR_FREE_PAGES, VMSTAT_NAMES, ZONE_NAMES
+from zsfuzz.oracle.frames import pinned_too_often
 from zsfuzz.oracle.judge import Violation
 from zsfuzz.oracle.signature import without_zone
 
@@ -34,6 +36,25 @@ def drain(side: Side, contract: Contract) -> None:
     _check_drained(side)
 
 
+def probe_pool(side: Side) -> None:
+    """Make a pool and destroy it: nothing of it may stay. For a drained side whose program made pools.
+
+    Not in the drained projection, since a design may give a pool memory when it is first used.
+    """
+    before = _kmalloc(side)
+    pool = side.target.zs_create_pool()
+    if pool:
+        side.target.zs_destroy_pool(pool)
+    for name, live in _kmalloc(side).items():
+        if live != before.get(name, 0):
+            text = f"{live - before.get(name, 0)} objects of {name} stay of a pool that was made and destroyed"
+            raise Violation("invariant", "I12 leak", (), "live kmalloc", side, text)
+
+
+def _kmalloc(side: Side) -> dict[str, int]:
+    return {name: live for name, live in side.machine.slab.live_by_cache() if name.startswith(KMALLOC)}
+
+
 def _check_drained(side: Side) -> None:
     left = side.drained_projection()
     at_boot = side.boot_projection
@@ -45,6 +66,10 @@ def _check_drained(side: Side) -> None:
         if now != value:
             rule = "I12 leak" if "live" in name or "free" in name else "I12 drained state"
             raise Violation("invariant", rule, (), without_zone(name), side, f"{name}: {value} at boot, {now} drained")
+    pinned = pinned_too_often(side)
+    if pinned >= 0:
+        text = f"pfn {pinned} is poisoned, and more than the one reference that withholds it is left"
+        raise Violation("invariant", "I12 leak", (), VMSTAT_NAMES[NR_FREE_PAGES], side, text)
     held = side.machine.locks.held
     if held:
         raise Violation("invariant", "I5 lock held at quiescence", (), held[0][0], side, f"still holds {held[0][0]}")

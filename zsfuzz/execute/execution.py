@@ -18,7 +18,7 @@ from typing import Final
 from zsfuzz.execute.blame import finding_of_exception, role_at_fault
 from zsfuzz.execute.block_judge import BlockJudge, BlockResult
 from zsfuzz.execute.checkpoint import Checkpoint, Counted, can_take, take
-from zsfuzz.execute.drain import drain
+from zsfuzz.execute.drain import drain, probe_pool
 from zsfuzz.execute.features import Features
 from zsfuzz.execute.names import FAIL_OPERATION, snake
 from zsfuzz.execute.operations import NO_OP, Operations, describe
@@ -319,6 +319,8 @@ class Execution(Operations):
         for number, side in enumerate(self.sides):
             self._active = number
             drain(side, self.contract)
+            if any(type(step) is ops.CreatePool for step in self.program.steps):
+                probe_pool(side)
         self.judge.compare_drained()
 
     def _show_difference(self) -> None:

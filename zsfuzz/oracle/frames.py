@@ -1,7 +1,7 @@
 """Frames: what must hold of the page allocator, of poisoned frames and of bystanders at every quiescent point.
 
-In:    one side; the pages that zspages have.
-Out:   how many facts were checked, or a Violation.
+In:    one side.
+Out:   how many facts were checked, or a Violation; for the drain, what a memory error may not leave behind.
 Never: what zsmalloc says of itself: that is zsfuzz/oracle/invariants.py, which calls this.
 Next:  the allocator: zsfuzz/machine/buddy.py; bystanders: zsfuzz/machine/core/bystander.py.
 
@@ -10,7 +10,6 @@ These are facts about code that both sides run: a bug there makes no difference 
 
 from __future__ import annotations
 
-from collections.abc import Container
 from typing import TYPE_CHECKING, NoReturn
 
 from zsfuzz.machine.core.bystander import PTE_PRESENT, record_around, records
@@ -35,9 +34,9 @@ if TYPE_CHECKING:
     from zsfuzz.oracle.view import SideView
 
 
-def check_frames(side: SideView, zspage_pages: Container[int]) -> int:
+def check_frames(side: SideView) -> int:
     """Check free lists, pageblocks, poisoned frames and bystanders. Returns how many facts held."""
-    return _check_free_lists(side) + _check_poisoned(side, zspage_pages) + _check_bystanders(side)
+    return _check_free_lists(side) + _check_poisoned(side) + _check_bystanders(side)
 
 
 def _fail(side: SideView, rule: str, field: str, message: str) -> NoReturn:
@@ -71,23 +70,28 @@ def _check_free_lists(side: SideView) -> int:
     return facts
 
 
-def _check_poisoned(side: SideView, zspage_pages: Container[int]) -> int:
-    """I6: a poisoned frame is not free, and when nobody has it any more one reference keeps it from being used."""
-    machine, buddy, facts = side.machine, side.machine.buddy, 0
-    held = [page for page, _, _ in side.references.values()]
-    for pfn, flags in enumerate(machine.memory.page_words(PG_FLAGS)):
-        if not flags >> PG_hwpoison & 1:
-            continue
-        page = VMEMMAP_START + pfn * STRUCT_PAGE_SIZE
+def _check_poisoned(side: SideView) -> int:
+    """I6: a poisoned frame is on no free list."""
+    facts = 0
+    for pfn in poisoned_pfns(side):
         facts += 1
-        if buddy.is_free_buddy_page(pfn):
+        if side.machine.buddy.is_free_buddy_page(pfn):
             _fail(side, "I6 poisoned page is free", "free list", f"pfn {pfn} is poisoned and on a free list")
-        if page in zspage_pages or record_around(side.core, page) is not None or side.target.page_owner(page):
-            continue
-        count = machine.load32(page + PG_REFCOUNT)
-        if count > 1 + held.count(page):
-            _fail(side, "I6 reference count of a poisoned page", "_refcount too high", f"pfn {pfn} has {count}")
     return facts
+
+
+def poisoned_pfns(side: SideView) -> list[int]:
+    """Return the frames with a memory error."""
+    return [pfn for pfn, flags in enumerate(side.machine.memory.page_words(PG_FLAGS)) if flags >> PG_hwpoison & 1]
+
+
+def pinned_too_often(side: SideView) -> int:
+    """Return the first poisoned frame that more than one reference keeps, -1 for none. For a drained side."""
+    for pfn in poisoned_pfns(side):
+        page = VMEMMAP_START + pfn * STRUCT_PAGE_SIZE
+        if record_around(side.core, page) is None and side.machine.load32(page + PG_REFCOUNT) > 1:
+            return pfn
+    return -1
 
 
 def _check_bystanders(side: SideView) -> int:

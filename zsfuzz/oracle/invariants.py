@@ -58,7 +58,7 @@ class Inspection:
         self._check_statistics()
         self._check_pages()
         self._check_references()
-        self._facts += check_frames(self._side, [page for view in self._views.values() for page in view.pages])
+        self._facts += check_frames(self._side)
         if name := self._side.foreign_attribute():
             self._fail("state outside the arena", name, f"attribute {name} of the target changed since boot")
         return self._facts

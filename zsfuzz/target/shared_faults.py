@@ -291,7 +291,7 @@ _IN_SHARED_CODE: Final = (
         _CORE + "memory_failure",
         "page_ref_inc",
         stand_ins.poisoned_reference_twice,
-        "invariant I6",
+        "invariant I12, invariant I6",
         "a poisoned page is pinned twice",
     ),
     _shared(

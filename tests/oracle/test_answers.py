@@ -7,6 +7,9 @@ Never: a search; that whole programs show such bugs: tests/quality/test_triggers
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import pytest
 
 from tests.oracle.test_invariants import Scene
@@ -29,6 +32,7 @@ from zsfuzz.oracle.answers import check_compaction, check_malloc, check_page_val
 from zsfuzz.oracle.judge import Violation
 from zsfuzz.program.ops import BystanderKind, Gfp
 from zsfuzz.program.text import parse_program
+from zsfuzz.target.protocol import CounterWord
 
 
 def _caught(scene: Scene) -> str:
@@ -132,6 +136,23 @@ def test_a_page_value_that_is_wrong_is_seen(name: str, flips: int, whose: str) -
     check_page_values(scene.side, name, pfn, [value])
     with pytest.raises(Violation, match=name):
         check_page_values(scene.side, name, pfn, [value ^ flips])
+
+
+# -- words that a target names for the checks inside blocks (zsfuzz/oracle/words.py)
+
+
+@pytest.mark.parametrize("name", ["reference", "candidate"])
+def test_a_target_that_names_a_wrong_word_is_seen(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene(name)
+    assert scene.check() > 200
+    sound = scene.target.counter_words
+
+    def shifted(pool: int, indices: Iterable[int]) -> Iterable[CounterWord]:
+        for word in sound(pool, indices):
+            yield replace(word, address=word.address - 8) if word.name == "obj_used" else word
+
+    monkeypatch.setattr(scene.target, "counter_words", shifted)
+    assert _caught(scene) == "I2 counter word"
 
 
 # -- frames (zsfuzz/oracle/frames.py)

@@ -56,6 +56,7 @@ class Inspection:
         self._check_zspages()
         self._check_objects()
         self._check_statistics()
+        self._check_named_words()
         self._check_pages()
         self._check_references()
         self._facts += check_frames(self._side)
@@ -257,6 +258,15 @@ class Inspection:
                 )
             total = self._target.zs_get_total_pages(self._side.pools[number])
             self._must(total == pages.get(number, 0), "I2 pages_allocated", "pages", total, pages.get(number, 0))
+
+    def _check_named_words(self) -> None:
+        """I2: the words that a target names for the checks inside blocks are those that its statistics come from."""
+        for number, rows in self._rows.items():
+            words = tuple(self._target.counter_words(self._side.pools[number], rows))
+            for field in ("obj_used", "obj_allocated"):
+                named = sorted(self._machine.load(word.address) for word in words if word.name == field)
+                counted = sorted(getattr(row, field) for row in rows.values())
+                self._must(not named or named == counted, "I2 counter word", field, named, counted)
 
     # -- I5, I6, I7, I10
 

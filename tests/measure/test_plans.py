@@ -8,6 +8,7 @@ import pytest
 
 from zsfuzz.errors import UsageError
 from zsfuzz.measure import plan as plan_module
+from zsfuzz.measure.hardness import MEASURED, is_hard, measurement
 from zsfuzz.measure.plan import Plan, chosen_faults, stratified, stratum
 from zsfuzz.target.fault import Fault
 from zsfuzz.target.registry import faults
@@ -57,3 +58,11 @@ def test_faults_of_one_side_and_of_both_are_measured_apart() -> None:
         chosen_faults(["H05"], None, 0, shared=True)
     with pytest.raises(UsageError, match="unknown fault 'X'"):
         chosen_faults(["X"], None, 0, shared=True)
+
+
+def test_the_measurement_of_hardness_is_of_this_catalogue() -> None:
+    """Made by the command that it names; a fault that is new has to be measured."""
+    missed = measurement()["missed"]
+    assert set(missed) == {fault.id for fault in faults().values() if not fault.concurrent}
+    assert sum(is_hard(fault_id) for fault_id in missed) == measurement()["hard"] >= 15
+    assert measurement()["command"] and MEASURED.exists()

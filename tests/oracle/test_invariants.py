@@ -13,8 +13,10 @@ from reference import layout as legacy
 from zsfuzz.execute.contract import Contract, ObjectContent
 from zsfuzz.execute.drain import drain
 from zsfuzz.execute.side import Side
+from zsfuzz.machine.core.memory_failure import memory_failure
 from zsfuzz.machine.geometry import geometry
-from zsfuzz.machine.layout import NR_ZSPAGES, PG_FLAGS, PG_PRIVATE, PG_REFCOUNT, ZONE_MOVABLE, PG_isolated
+from zsfuzz.machine.lanes import Lanes
+from zsfuzz.machine.layout import EBUSY, NR_ZSPAGES, PG_FLAGS, PG_PRIVATE, PG_REFCOUNT, ZONE_MOVABLE, PG_isolated
 from zsfuzz.machine.machine import MachineConfig
 from zsfuzz.oracle.invariants import check_invariants
 from zsfuzz.oracle.judge import Violation
@@ -27,8 +29,9 @@ SIZES = (3256, 3256, 3256, 100, 100, 4096, 2000)
 class Scene:
     """One sound pool with a few objects, and shorthands for its words."""
 
-    def __init__(self, name: str = "reference") -> None:
-        self.side = Side("reference", resolve(name), MachineConfig(geometry("linux-5.10"), 64, 64, 1 << 19))
+    def __init__(self, name: str = "reference", lanes: Lanes | None = None) -> None:
+        config = MachineConfig(geometry("linux-5.10"), 64, 64, 1 << 19)
+        self.side = Side("reference", resolve(name), config, lanes)
         self.contract = Contract(self.side.machine.geometry.size_classes)
         for slot, size in enumerate(SIZES):
             self.side.malloc(slot, 0, size, Gfp.MOVABLE)
@@ -179,6 +182,35 @@ def test_a_planted_defect_breaks_its_invariant(plant: Callable[[Scene], None], r
     with pytest.raises(Violation) as caught:
         scene.check()
     assert any(caught.value.rule.startswith(part) for part in rule.split("|")), caught.value.rule
+
+
+def _memory_error_while_frozen(scene: Scene, lane: int) -> None:
+    """A memory error of a page whose count is 0 for the moment, as another lane's page_ref_freeze() leaves it."""
+    head = scene.side.d.compound_head(scene.pages[1])
+    count = scene.m.load32(head + PG_REFCOUNT)
+    scene.m.store32(head + PG_REFCOUNT, 0)
+    pfn = scene.m.buddy.page_to_pfn(scene.pages[1])
+    assert memory_failure(scene.side.core.for_lane(lane), pfn) == -EBUSY
+    scene.m.store32(head + PG_REFCOUNT, count)
+
+
+def test_an_error_that_met_a_frozen_count_stands_for_no_reference() -> None:
+    """So the count is known exactly: one reference more or less is still seen."""
+    scene = Scene(lanes=Lanes())
+    _memory_error_while_frozen(scene, 0)
+    assert scene.check() > 200
+    for delta in (1, -1):
+        scene.bump32(scene.pages[1] + PG_REFCOUNT, delta)
+        with pytest.raises(Violation, match="I6 reference count"):
+            scene.check()
+        scene.bump32(scene.pages[1] + PG_REFCOUNT, -delta)
+
+
+def test_with_one_cpu_an_error_always_keeps_a_reference() -> None:
+    scene = Scene(lanes=Lanes())
+    _memory_error_while_frozen(scene, -1)
+    with pytest.raises(Violation, match="I6 reference count"):
+        scene.check()
 
 
 @pytest.mark.parametrize("name", ["reference", "candidate"])

@@ -73,6 +73,7 @@ class BlockExecution:
         self.side = side
         self.shared = Shared(side, plan, contract)
         self.runs = [LaneRun(self.shared, number, self._ended) for number in range(len(plan.lanes))]
+        side.core.ignored_errors.clear()
         self._inside = [False] * len(plan.lanes)
         self._watch = WordWatch(side, self._words())
         self.checks = {"operation ends": 0, "quiet points": 0, "joins": 0, "invariants": 0}

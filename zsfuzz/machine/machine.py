@@ -30,8 +30,8 @@ from zsfuzz.machine.memory import Memory, Snapshot
 from zsfuzz.machine.preemption import LaneBuddy, LaneLists, LaneLocks, LaneMemory, LaneSlab
 from zsfuzz.machine.report import Report
 from zsfuzz.machine.slab import Slab
+from zsfuzz.program.ops import MAX_LANES
 
-MAX_LANES: Final = 4
 MAX_PENDING_WORK: Final = 16
 MAX_SHRINKERS: Final = 16
 LIVELOCK_ROUNDS_PER_PAGE: Final = 4  # a loop over a pool's zspages that goes round more often makes no progress

@@ -19,10 +19,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from zsfuzz.program.ops import MAX_LANES as MAX_LANES
 from zsfuzz.program.ops import Operation
 
 MIN_LANES = 2
-MAX_LANES = 4
 
 HOLDS = ("nothing", "everything", "all but the newest")
 """What a switch may hold back, by the number in Switch.held."""

@@ -13,6 +13,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+MAX_LANES = 4
+"""How many lanes of operations may run at the same time, and how many CPUs a machine with lanes has."""
+
 
 class Gfp(Enum):
     """The caller's gfp mask, reduced to what zsmalloc and the buddy allocator look at."""

@@ -334,7 +334,7 @@ def test_a_target_handed_back_is_handed_out_again(world: World) -> None:
     release_unused_freepages(world.core, cc)
 
 
-@pytest.mark.parametrize(("claimed", "rule"), [(1, "I10 count of a scan"), (0, "I10 count of a scan")])
+@pytest.mark.parametrize(("claimed", "rule"), [(1, "VM_BUG_ON free_pfn == 0"), (0, "VM_BUG_ON nr_freepages")])
 def test_free_pages_that_were_not_counted_are_reported(world: World, claimed: int, rule: str) -> None:
     cc = compact_control(world.core, 0, MIGRATE_SYNC)
     cc.nr_freepages = claimed
@@ -343,6 +343,18 @@ def test_free_pages_that_were_not_counted_are_reported(world: World, claimed: in
     with pytest.raises(Report) as caught:
         release_unused_freepages(world.core, cc)
     assert caught.value.rule == rule
+
+
+@pytest.mark.parametrize("claimed", [1, 3])
+def test_a_wrong_count_of_free_pages_is_reported(world: World, claimed: int) -> None:
+    """The kernel's own checks ask only whether there are any."""
+    cc = compact_control(world.core, 0, MIGRATE_SYNC)
+    cc.nr_freepages = claimed
+    for pfn in (40, 41):
+        world.core.link(world.kernel_page_at(pfn), cc.freepages)
+    with pytest.raises(Report) as caught:
+        release_unused_freepages(world.core, cc)
+    assert caught.value.rule == "I10 count of a scan"
 
 
 def test_a_compaction_of_nothing_is_complete_at_once(world: World) -> None:

@@ -2,7 +2,7 @@
 
 In:    a Machine, whose descriptor rules say what a page looks like.
 Out:   list heads, zone and lru locks, the table of bystanders; walks over a list of isolated pages.
-Never: looks at a page but through the descriptor interface; keeps state outside the arena.
+Never: looks at a page but through the descriptor interface; keeps state outside the arena, but for notes to oracles.
 Next:  migration in zsfuzz/machine/core/migrate.py, compaction in zsfuzz/machine/core/compaction.py, memory
        hotplug in zsfuzz/machine/core/memory_hotplug.py, memory errors in
        zsfuzz/machine/core/memory_failure.py.
@@ -19,9 +19,10 @@ from typing import Final
 
 from zsfuzz.machine.core.words import PAGES_PER_CLUSTER_SHIFT
 from zsfuzz.machine.layout import PG_COMPOUND_HEAD, ZONE_NAMES
-from zsfuzz.machine.machine import MAX_LANES, Machine
+from zsfuzz.machine.machine import Machine
 from zsfuzz.machine.preemption import LaneBuddy
 from zsfuzz.machine.report import Report
+from zsfuzz.program.ops import MAX_LANES
 
 BYSTANDER_RECORDS: Final = 64
 BYSTANDER_WORDS: Final = 5  # [slot + 1, page, kind, order, pte]
@@ -58,6 +59,7 @@ class Core:
         self._lru_lock = machine.slab.core_alloc(2)
         self._mem_hotplug_lock = machine.slab.core_alloc(2)
         self.isolations: list[tuple[int, int]] = []
+        self.ignored_errors: set[int] = set()  # pages in use that a lane marked as poisoned, and holds no reference on
         self.batched_migration = "batched_migration" in machine.switches
         self.cluster_max = machine.buddy.pageblock_pages >> PAGES_PER_CLUSTER_SHIFT
 
@@ -130,9 +132,12 @@ class Core:
         """Return the pages of a list, first to last."""
         return tuple(self.each_page(head))
 
-    def must_count(self, head: int, counted: int, name: str) -> None:
-        """Report a count of pages on a list that is not what is on it (I10). Compound pages count whole."""
-        there = sum(self.d.compound_nr(page) for page in self.each_page(head))
+    def count_on(self, head: int) -> int:
+        """Return how many pages are on a list. Compound pages count whole."""
+        return sum(self.d.compound_nr(page) for page in self.each_page(head))
+
+    def must_count(self, there: int, counted: int, name: str) -> None:
+        """Report a count of pages on a list that is not what was on it (I10)."""
         if there != counted:
             text = f"{name}() counts {counted} pages, {there} are on its list"
             raise Report("invariant", "I10 count of a scan", name, text)

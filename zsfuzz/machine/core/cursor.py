@@ -52,9 +52,9 @@ class Cursor:
     def _look_closer(self, pfn: int) -> None:
         if pfn < self._least:
             self.astray("does not advance", pfn, f"comes back to pfn {pfn:#x} from {self._least - 1:#x}")
-        if pfn >= self._end and self._core.alone:
+        if pfn >= self._end:
             self.astray("leaves its range", pfn, f"looks at pfn {pfn:#x}, its range ends at {self._end:#x}")
-        if pfn > self._reach and self._core.alone:
+        if pfn > self._reach:
             self.astray("skips pages", pfn, f"goes from {self._least - 1:#x} to {pfn:#x}")
 
     def jump(self, pfn: int, target: int) -> None:

@@ -78,13 +78,17 @@ def memory_failure(core: Core, pfn: int) -> int:
 
 
 def poison_free_page(core: Core, page: int) -> int:
-    """A page without references: free, or part of a larger block that is in use.
+    """A page without references: free, part of a larger block that is in use, or with a count that another lane froze.
+
+    Of the last (MF_IGNORED) the core remembers that the mark stands for no reference.
 
     Source: memory_failure(), v5.11.
     """
     if take_page_off_buddy(core, page):
         page_ref_inc(core, page)
         return 0
+    if not core.alone:
+        core.ignored_errors.add(page)
     return -EBUSY
 
 

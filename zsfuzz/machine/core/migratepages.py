@@ -76,7 +76,7 @@ class MigrateScanner:
                 break
             self.low_pfn += 1
         self.unlock()
-        self.core.must_count(self.cc.migratepages, self.cc.nr_migratepages, NAME)
+        self.core.must_count(self.core.count_on(self.cc.migratepages), self.cc.nr_migratepages, NAME)
         return min(self.low_pfn, self.end)
 
     def is_enough(self) -> bool:

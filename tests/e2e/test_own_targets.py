@@ -66,6 +66,11 @@ def test_an_unknown_target_is_one_line(tmp_path: Path, name: str) -> None:
     assert repr(name) in shell("run", "--candidate", name, cwd=tmp_path).complaint or "H99" in name
 
 
+@pytest.mark.parametrize("name", ["kernel:no-such", "kernel:", "kernel:no/such/build.so"])
+def test_an_unknown_kernel_is_one_line(tmp_path: Path, name: str) -> None:
+    assert name in shell("run", "--candidate", name, "--runs", "5", cwd=tmp_path).complaint
+
+
 @pytest.mark.parametrize("name", ["reference", "candidate"])
 def test_the_built_in_targets_conform(tmp_path: Path, name: str) -> None:
     done = shell("conform", name, cwd=tmp_path)

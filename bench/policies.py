@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import sqrt
 from random import Random
 from typing import Final
@@ -95,11 +96,7 @@ BUGS: Final = (WINDOW, LAST, TWICE)
 
 POLICIES: Final[Mapping[str, Callable[[Random, tuple[int, ...]], Policy]]] = {
     "any lane each time": lambda rng, lengths: RandomWalk(rng, 2),
-    **{
-        name: lambda rng, lengths, name=name: make_policy(name, rng, lengths)  # type: ignore[misc]
-        for name in MAKERS
-        if name != "stores"
-    },
+    **{name: partial(make_policy, name) for name in MAKERS if name != "stores"},
 }
 """A random walk that may switch at every point, and the words of a schedule that is still to be made."""
 

@@ -15,6 +15,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -277,9 +278,9 @@ def test_show_pytest_holds_the_block(capsys: Capture, monkeypatch: pytest.Monkey
     source = call(capsys, "show", "a.zst", "--format", "pytest").out
     runner = FakeRunner()
     monkeypatch.setitem(sys.modules, "zsfuzz.execute.runner", SimpleNamespace(Runner=lambda *names: runner))
-    space: dict[str, object] = {}
+    space: dict[str, Any] = {}
     exec(compile(source, "test_generated.py", "exec"), space)
-    space["test_a"]()  # type: ignore[operator]
+    space["test_a"]()
     assert [(ran.steps, ran.block) for ran, _ in runner.calls] == [(program.steps, BLOCK)]
 
 
@@ -291,9 +292,9 @@ def test_show_pytest_is_a_test_that_passes_on_its_own(
     source = call(capsys, "show", "a finding.zst", "--format", "pytest").out
     stand_in = SimpleNamespace(Runner=lambda *names: FakeRunner())
     monkeypatch.setitem(sys.modules, "zsfuzz.execute.runner", stand_in)
-    space: dict[str, object] = {}
+    space: dict[str, Any] = {}
     exec(compile(source, "test_generated.py", "exec"), space)
-    space["test_a_finding"]()  # type: ignore[operator]
+    space["test_a_finding"]()
 
 
 def test_show_pytest_fails_when_the_verdict_changed(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,10 +302,10 @@ def test_show_pytest_fails_when_the_verdict_changed(capsys: Capture, monkeypatch
     source = call(capsys, "show", "a.zst", "--format", "pytest").out
     stand_in = SimpleNamespace(Runner=lambda *names: FakeRunner())
     monkeypatch.setitem(sys.modules, "zsfuzz.execute.runner", stand_in)
-    space: dict[str, object] = {}
+    space: dict[str, Any] = {}
     exec(compile(source, "test_generated.py", "exec"), space)
     with pytest.raises(AssertionError):
-        space["test_a"]()  # type: ignore[operator]
+        space["test_a"]()
 
 
 def test_corpus_add_keeps_each_program_once(capsys: Capture) -> None:

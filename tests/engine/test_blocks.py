@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from random import Random
 
 import pytest
@@ -65,10 +66,10 @@ def test_five_hundred_generated_and_mutated_blocks_are_well_formed() -> None:
             check_program(parent)
         lengths = tuple(30 * len(lane) for lane in block_of(parent).lanes) if dice.percent(80) else ()
         make: list[Callable[[], Program]] = [
-            lambda: generate_parallel(dice, dice.pick((PLAIN, BUFFERED))),
-            lambda parent=parent: reblocked(dice, parent),  # type: ignore[misc]
-            lambda parent=parent, lengths=lengths: rescheduled(dice, parent, lengths),  # type: ignore[misc]
-            lambda parent=parent, other=other, lengths=lengths: mutated_block(dice, parent, other, lengths),  # type: ignore[misc]
+            partial(generate_parallel, dice, PLAIN if number % 4 else BUFFERED),
+            partial(reblocked, dice, parent),
+            partial(rescheduled, dice, parent, lengths),
+            partial(mutated_block, dice, parent, other, lengths),
         ]
         program = make[min(3, number % 6)]()
         check_program(program)
